@@ -441,7 +441,7 @@ static void test_starttls(void)
 		talk(fd, "HELLO\r\n", "TLS\r\n");
 		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", cut, 0), (ssize_t)cut);
 		turn(3);
-		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n" + cut, 7 - cut, 0), (ssize_t)(7 - cut));
+		CU_ASSERT_EQUAL(send(fd, &"BEGIN\r\n"[cut], 7 - cut, 0), (ssize_t)(7 - cut));
 		serve_tls(&c, fd);
 		wait_done(&o);
 		CU_ASSERT_EQUAL(o.result, BACKEND_OK);

@@ -98,7 +98,7 @@ static SSL_CTX *client_context(const struct want *w)
 		SSL_CTX_set_max_proto_version(ctx, w->version);
 	}
 	if (w->sigalgs != NULL)
-		CU_ASSERT_EQUAL(SSL_CTX_set1_sigalgs_list(ctx, w->sigalgs), 1);
+		CU_ASSERT_EQUAL(SSL_CTX_set1_sigalgs_list(ctx, (char *)(uintptr_t)w->sigalgs), 1);
 	if (w->alpn != NULL)
 		CU_ASSERT_EQUAL(SSL_CTX_set_alpn_protos(ctx, (const unsigned char *)w->alpn, (unsigned)strlen(w->alpn)),
 		    0);
@@ -116,7 +116,7 @@ static void connect_pair(const struct want *w, SSL **client, SSL **server)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mine);
 	tls_test_pair(ctx, mine, client, server);
 	if (w->sni != NULL)
-		CU_ASSERT_EQUAL(SSL_set_tlsext_host_name(*client, w->sni), 1);
+		CU_ASSERT_EQUAL(SSL_set_tlsext_host_name(*client, (char *)(uintptr_t)w->sni), 1);
 	if (w->status)
 		SSL_set_tlsext_status_type(*client, TLSEXT_STATUSTYPE_ocsp);
 	SSL_CTX_free(ctx);

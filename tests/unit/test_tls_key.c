@@ -152,7 +152,7 @@ static bool shake(int version, struct far *server, struct far *client, const cha
 	if (client != NULL)
 		SSL_CTX_set_verify(sctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, take_any);
 	if (sigalgs != NULL) {
-		CU_ASSERT_EQUAL(SSL_CTX_set1_sigalgs_list(cctx, sigalgs), 1);
+		CU_ASSERT_EQUAL(SSL_CTX_set1_sigalgs_list(cctx, (char *)(uintptr_t)sigalgs), 1);
 	}
 	tls_test_pair(cctx, sctx, &c, &s);
 	good = tls_test_shake(c, s);

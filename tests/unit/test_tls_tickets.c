@@ -83,7 +83,7 @@ static bool visit_as(struct node *n, SSL_SESSION *ticket, int version, const cha
 	taken_count = 0;
 	tls_test_pair(ctx, n->ctx, &c, &s);
 	if (name != NULL)
-		SSL_set_tlsext_host_name(c, name);
+		SSL_set_tlsext_host_name(c, (char *)(uintptr_t)name);
 	if (ticket != NULL) {
 		SSL_SESSION *copy = SSL_SESSION_dup(ticket); /* libssl's clients show one once */
 
