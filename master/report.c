@@ -235,86 +235,66 @@ static void role_line(struct status *st, const struct field *f)
 	    (unsigned long long)number(&f[3]), (unsigned long long)number(&f[4]), age);
 }
 
+/* What a count that is not 0 means: BEGIN, the count, and ONE or MANY, then END. Without ONE there is only BEGIN. */
+static const struct {
+	const char *count, *begin, *one, *many, *end;
+} problems[] = {
+	{ "peers_down", "", " peer", " peers", " cannot be reached" },
+	{ "loops", "", " mailhost", " mailhosts",
+	    " made logins loop in the last minutes (loops_list); the log says what to change" },
+	{ "peers_crowded", "", " peer", " peers",
+	    " reached the limit of pending logins (peers_crowded_list): slow, or a loop; see the log" },
+	{ "peers_need_tls", "", " mailhost accepts", " mailhosts accept",
+	    " no logins without TLS (peers_need_tls_list): set PROXY_TLS, or PROXY_TLS_PEERS for some" },
+	{ "peers_untrusted", "TLS with ", " mailhost", " mailhosts",
+	    " fails (peers_untrusted_list), in most cases because of the certificate; the log and `waypost route USER` "
+	    "say why, and what to do" },
+	{ "fronts_not_believed", "", " node forwards", " nodes forward",
+	    " logins here with an invalid signature (fronts_not_believed_list): the pool secrets or the clocks differ; "
+	    "the log says what to do" },
+	{ "not_believed_by", "", " mailhost does", " mailhosts do",
+	    " not accept this node's signature (not_believed_by_list): the pool secrets or the clocks differ; the log "
+	    "says what to do" },
+	{ "workers_full", "", " login worker has", " login workers have",
+	    " no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS" },
+	{ "channels_missing", "", " channel", " channels",
+	    " between processes could not be created because descriptors ran out; see the log" },
+	{ "descriptors_short", "", " process is", " processes are", " short of descriptors; raise LimitNOFILE" },
+	{ "directories_down", "", " directory server", " directory servers", " cannot be used; the log says why" },
+	{ "userdb_refused", "the userdb was refused, the previous one (if any) stays in use; the log says why", NULL,
+	    NULL, "" },
+	{ "certificates_refused", "", " certificate was", " certificates were",
+	    " refused, the previous one (if any) stays in use; the log and the lines \"certificate\" say why" },
+	{ "certificates_faulty", "clients refuse ", " certificate", " certificates",
+	    "; the log and the lines \"certificate\" say why" },
+	{ "certificates_unstapled", "", " OCSP response is", " OCSP responses are",
+	    " not sent to clients; the log and the lines \"certificate\" say why" },
+	{ "certificates_ending", "", " certificate expires within 14 days; renew it",
+	    " certificates expire within 14 days; renew them", "" },
+	{ "certificates_ended", "", " certificate has expired; renew it", " certificates have expired; renew them",
+	    "" },
+	{ "authorities_refused",
+	    "PROXY_TLS_CAFILE cannot be used, what it was before (if anything) stays; the log and the line "
+	    "\"authorities\" say why",
+	    NULL, NULL, "" },
+	{ "log_lines_lost", "", " log line", " log lines",
+	    " could not be written; is the disk full, or LOG no longer writable?" },
+	{ "userdb_bad_lines", "", " line", " lines", " of the userdb cannot be used; the log names them" },
+};
+
 static void count_line(struct status *st, const struct field *f)
 {
 	uint64_t n = number(&f[2]);
 
-	if (n > 0 && is(&f[1], "peers_down"))
-		add_problem(st, "%llu peer%s cannot be reached", (unsigned long long)n, n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "loops"))
-		add_problem(st,
-		    "%llu mailhost%s made logins loop in the last minutes (loops_list); the log says what to change",
-		    (unsigned long long)n, n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "peers_crowded"))
-		add_problem(st,
-		    "%llu peer%s reached the limit of pending logins (peers_crowded_list): slow, or a loop; see the "
-		    "log",
-		    (unsigned long long)n, n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "peers_need_tls"))
-		add_problem(st,
-		    "%llu mailhost%s no logins without TLS (peers_need_tls_list): set PROXY_TLS, or PROXY_TLS_PEERS "
-		    "for "
-		    "some",
-		    (unsigned long long)n, n == 1 ? " accepts" : "s accept");
-	if (n > 0 && is(&f[1], "peers_untrusted"))
-		add_problem(st,
-		    "TLS with %llu mailhost%s fails (peers_untrusted_list), in most cases because of the certificate; "
-		    "the log and `waypost route USER` say why, and what to do",
-		    (unsigned long long)n, n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "fronts_not_believed"))
-		add_problem(st,
-		    "%llu node%s forward%s logins here with an invalid signature (fronts_not_believed_list): the pool "
-		    "secrets or the clocks differ; the log says what to do",
-		    (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "s" : "");
-	if (n > 0 && is(&f[1], "not_believed_by"))
-		add_problem(st,
-		    "%llu mailhost%s do%s not accept this node's signature (not_believed_by_list): the pool secrets or "
-		    "the clocks differ; the log says what to do",
-		    (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "es" : "");
-	if (n > 0 && is(&f[1], "workers_full"))
-		add_problem(st,
-		    "%llu login worker%s no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS",
-		    (unsigned long long)n, n == 1 ? " has" : "s have");
-	if (n > 0 && is(&f[1], "channels_missing"))
-		add_problem(st,
-		    "%llu channel%s between processes could not be created because descriptors ran out; see the log",
-		    (unsigned long long)n, n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "descriptors_short"))
-		add_problem(st, "%llu process%s short of descriptors; raise LimitNOFILE", (unsigned long long)n,
-		    n == 1 ? " is" : "es are");
-	if (n > 0 && is(&f[1], "directories_down"))
-		add_problem(st, "%llu directory server%s cannot be used; the log says why", (unsigned long long)n,
-		    n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "userdb_refused"))
-		add_problem(st, "the userdb was refused, the previous one (if any) stays in use; the log says why");
-	if (n > 0 && is(&f[1], "certificates_refused"))
-		add_problem(st,
-		    "%llu certificate%s refused, the previous one (if any) stays in use; the log and the lines "
-		    "\"certificate\" say why",
-		    (unsigned long long)n, n == 1 ? " was" : "s were");
-	if (n > 0 && is(&f[1], "certificates_faulty"))
-		add_problem(st, "clients refuse %llu certificate%s; the log and the lines \"certificate\" say why",
-		    (unsigned long long)n, n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "certificates_unstapled"))
-		add_problem(st,
-		    "%llu OCSP response%s not sent to clients; the log and the lines \"certificate\" say why",
-		    (unsigned long long)n, n == 1 ? " is" : "s are");
-	if (n > 0 && is(&f[1], "certificates_ending"))
-		add_problem(st, "%llu certificate%s within 14 days; renew %s", (unsigned long long)n,
-		    n == 1 ? " expires" : "s expire", n == 1 ? "it" : "them");
-	if (n > 0 && is(&f[1], "certificates_ended"))
-		add_problem(st, "%llu certificate%s expired; renew %s", (unsigned long long)n,
-		    n == 1 ? " has" : "s have", n == 1 ? "it" : "them");
-	if (n > 0 && is(&f[1], "authorities_refused"))
-		add_problem(st,
-		    "PROXY_TLS_CAFILE cannot be used, what it was before (if anything) stays; the log and the line "
-		    "\"authorities\" say why");
-	if (n > 0 && is(&f[1], "log_lines_lost"))
-		add_problem(st, "%llu log line%s could not be written; is the disk full, or LOG no longer writable?",
-		    (unsigned long long)n, n == 1 ? "" : "s");
-	if (n > 0 && is(&f[1], "userdb_bad_lines"))
-		add_problem(st, "%llu line%s of the userdb cannot be used; the log names them", (unsigned long long)n,
-		    n == 1 ? "" : "s");
+	for (size_t i = 0; n > 0 && i < ARRAY_LEN(problems); i++) {
+		if (!is(&f[1], problems[i].count))
+			continue;
+		if (problems[i].one == NULL)
+			add_problem(st, "%s", problems[i].begin);
+		else
+			add_problem(st, "%s%llu%s%s", problems[i].begin, (unsigned long long)n,
+			    n == 1 ? problems[i].one : problems[i].many, problems[i].end);
+	}
 	if (st->json) {
 		comma(&st->counts);
 		report_json_string(&st->counts, f[1].p, f[1].len);
