@@ -187,7 +187,7 @@ bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 			.left = 1,
 			.all = &all };
 
-		if (!s.tls_served || s.tls_certfile[0] == '\0')
+		if (!s.has_certificate)
 			continue;
 		each_beside(&w);
 		w.file = s.tls_certdir;

@@ -17,7 +17,7 @@ void check_accounts_init(struct check_accounts *c, const struct settings *set)
 		const struct protocol_settings s = protocol_settings(set, p);
 
 		c->served[p] = set->has[p] && protocols[p].has_login;
-		c->has_tls[p] = s.tls_served && s.tls_certfile[0] != '\0';
+		c->has_tls[p] = s.has_certificate;
 	}
 }
 

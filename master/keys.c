@@ -52,12 +52,9 @@ static struct msgw out;
 
 bool keys_wanted(const struct settings *set)
 {
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		struct protocol_settings s = protocol_settings(set, p);
-
-		if (s.tls_served && s.tls_certfile[0] != '\0')
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (protocol_settings(set, p).has_certificate)
 			return true;
-	}
 	return set->proxy_PROXY_TLS_CERTFILE[0] != '\0';
 }
 

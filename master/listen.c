@@ -121,7 +121,7 @@ static bool endpoints_of(const struct settings *set, struct endpoint **list, str
 			good &= add_group(list,
 			    (struct endpoint){ .protocol = p, .group = protocols[p].group, .port_name = "PORT" },
 			    s.address, s.ports, errors);
-		if (s.tls_served && s.tls_certfile[0] != '\0')
+		if (s.has_certificate)
 			good &= add_group(list,
 			    (struct endpoint){ .protocol = p,
 			        .tls = true,

@@ -272,7 +272,7 @@ static void open_ports(struct master *m)
 		         "under TLS; "
 		         "use it for debugging only");
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
-		if (m->set->has_tls[p] && protocol_settings(m->set, p).tls_certfile[0] == '\0')
+		if (m->set->has_tls[p] && !protocol_settings(m->set, p).has_certificate)
 			log_warn("%s-ssl: there is no TLS_CERTFILE; SSLPORT stays closed", protocols[p].group);
 }
 

@@ -56,6 +56,7 @@ struct protocol_settings protocol_settings(const struct settings *set, enum prot
 			.tls_starttls_versions = set->group##_ssl_TLS_STARTTLS_PROTOCOL, \
 			.tls_ciphers = set->group##_ssl_TLS_CIPHER_LIST, \
 			.tls_groups = set->group##_ssl_TLS_GROUPS, \
+			.has_certificate = has_certificate(set, p, set->group##_ssl_TLS_CERTFILE), \
 			.starttls = \
 			    has_certificate(set, p, set->group##_ssl_TLS_CERTFILE) && set->group##_ssl_##begin, \
 			.tls_required = \

@@ -50,8 +50,8 @@ struct protocol_settings {
 	bool served, tls_served; /* the file has its group; its -ssl group */
 	const char *address, *ports, *header_ports, *tls_address, *tls_ports, *tls_certfile, *tls_keyfile, *tls_certdir;
 	const char *tls_versions, *tls_starttls_versions, *tls_ciphers, *tls_groups; /* see settings_tls.h */
-	/* A client of the plain ports can begin TLS, if there is a certificate; it has to before it logs in. */
-	bool starttls, tls_required;
+	/* Clients are served by TLS. Those of the plain ports can begin it; they have to before they log in. */
+	bool has_certificate, starttls, tls_required;
 	const char *tls_verifypeer, *tls_trustcerts, *tls_external;
 	const char *maildirpath;
 	int64_t max_sessions; /* 0: no limit */

@@ -293,7 +293,7 @@ static const char *refuses_peers(const struct settings *set, const struct protoc
 	bool implicit = strcmp(set->proxy_PROXY_TLS, peer_tls_word(PEER_TLS_IMPLICIT)) == 0;
 	uint16_t port = s->proxy_port != 0 ? (uint16_t)s->proxy_port : settings_first_port(s->tls_ports);
 
-	if (!s->tls_served || s->tls_certfile[0] == '\0')
+	if (!s->has_certificate)
 		return "there is no TLS_CERTFILE";
 	if (!implicit && !s->starttls)
 		return "STARTTLS is off";
@@ -355,7 +355,7 @@ static void rules_ports(struct settings_load *l)
 		}
 		if (s.tls_served)
 			odd_ports(l, p, true, s.tls_ports, l->ssl_line[p]);
-		if (s.tls_served && s.tls_certfile[0] != '\0')
+		if (s.has_certificate)
 			add_endpoints(l, all, &n, group, s.tls_address, s.tls_ports, l->ssl_line[p]);
 		else if (s.tls_served)
 			no_tls(l, s.tls_ports, l->ssl_line[p]);
@@ -548,13 +548,6 @@ static void rules_userdb(struct settings_load *l)
 	}
 }
 
-static bool has_certificate(const struct settings_load *l, enum protocol p)
-{
-	const struct protocol_settings s = protocol_settings(l->set, p);
-
-	return s.tls_served && s.tls_certfile[0] != '\0';
-}
-
 /* DEFAULTOPTIONS applies to every account that does not override it: warns of options that refuse all logins, and of
  * those that have an effect in Courier but not here. */
 static void rules_options(struct settings_load *l)
@@ -572,7 +565,7 @@ static void rules_options(struct settings_load *l)
 			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, except "
 			    "where an account sets %s=0",
 			    info->option_off, info->title, info->option_off);
-		else if (options_is_on(options, info->option_insecure) && !has_certificate(l, p))
+		else if (options_is_on(options, info->option_insecure) && !protocol_settings(l->set, p).has_certificate)
 			WARNING(l, authdaemonrc_DEFAULTOPTIONS,
 			    "authdaemonrc.DEFAULTOPTIONS contains %s: %s logins of all accounts are refused, because "
 			    "there is no TLS_CERTFILE, unless they come through a node or proxy that says the client "
