@@ -57,19 +57,12 @@ void decoded_run(void (*test)(void))
 
 void decoded_run_tls(void (*test)(void))
 {
-	EVP_PKEY *key = tls_test_key("P-256");
-	X509 *cert = tls_test_cert(key, "node.example");
-
-	server_ctx = tls_ctx_new(true);
+	server_ctx = tls_test_server("node.example");
 	client_ctx = tls_ctx_new(false);
-	SSL_CTX_use_certificate(server_ctx, cert);
-	SSL_CTX_use_PrivateKey(server_ctx, key);
 	decoded_run(test);
 	SSL_CTX_free(server_ctx);
 	SSL_CTX_free(client_ctx);
 	server_ctx = client_ctx = NULL;
-	X509_free(cert);
-	EVP_PKEY_free(key);
 }
 
 void decoded_on(struct ev_loop *loop)

@@ -1182,15 +1182,8 @@ FOR_BOTH(test_slow_hello)
 
 static void test_contexts(void)
 {
-	EVP_PKEY *key = tls_test_key("P-256");
-	X509 *cert = tls_test_cert(key, "server.example");
-
-	server_ctx = tls_ctx_new(true);
+	server_ctx = tls_test_server("server.example");
 	client_ctx = tls_ctx_new(false);
-	CU_ASSERT_EQUAL_FATAL(SSL_CTX_use_certificate(server_ctx, cert), 1);
-	CU_ASSERT_EQUAL_FATAL(SSL_CTX_use_PrivateKey(server_ctx, key), 1);
-	X509_free(cert);
-	EVP_PKEY_free(key);
 }
 
 static void test_free_contexts(void)

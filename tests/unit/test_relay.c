@@ -781,23 +781,17 @@ static void with_a_coded_one(void (*test)(void))
 static void with_tls(void (*test)(void))
 {
 	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
-	EVP_PKEY *key = tls_test_key("P-256");
-	X509 *cert = tls_test_cert(key, "peer.example");
 
 	for (size_t i = 0; i < ARRAY_LEN(versions); i++) {
 		tls_version = versions[i];
-		server_ctx = tls_ctx_new(true);
+		server_ctx = tls_test_server("peer.example");
 		client_ctx = tls_ctx_new(false);
 		SSL_CTX_set_max_proto_version(client_ctx, tls_version);
-		SSL_CTX_use_certificate(server_ctx, cert);
-		SSL_CTX_use_PrivateKey(server_ctx, key);
 		with_a_coded_one(test);
 		SSL_CTX_free(server_ctx);
 		SSL_CTX_free(client_ctx);
 	}
 	tls_version = 0;
-	X509_free(cert);
-	EVP_PKEY_free(key);
 }
 
 #define CODED(test) \

@@ -6,6 +6,8 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#include "lib/tls_ctx.h"
+
 EVP_PKEY *tls_test_key(const char *kind)
 {
 	EVP_PKEY *key;
@@ -63,6 +65,19 @@ X509 *tls_test_signed(EVP_PKEY *key, const char *alt, X509 *issuer, EVP_PKEY *is
 		add_extension(cert, NID_subject_alt_name, alt);
 	CU_ASSERT_FATAL(X509_sign(cert, issuer_key, EVP_sha256()) > 0);
 	return cert;
+}
+
+SSL_CTX *tls_test_server(const char *name)
+{
+	EVP_PKEY *key = tls_test_key("P-256");
+	X509 *cert = tls_test_cert(key, name);
+	SSL_CTX *ctx = tls_ctx_new(true);
+
+	CU_ASSERT_EQUAL_FATAL(SSL_CTX_use_certificate(ctx, cert), 1);
+	CU_ASSERT_EQUAL_FATAL(SSL_CTX_use_PrivateKey(ctx, key), 1);
+	X509_free(cert);
+	EVP_PKEY_free(key);
+	return ctx;
 }
 
 void tls_test_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server)

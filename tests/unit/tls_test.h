@@ -16,6 +16,9 @@ X509 *tls_test_cert(EVP_PKEY *key, const char *name);
 X509 *tls_test_signed(EVP_PKEY *key, const char *alt, X509 *issuer, EVP_PKEY *issuer_key, long from, long until,
     bool is_ca);
 
+/* A server that shows tls_test_cert() for NAME. Free with SSL_CTX_free(). */
+SSL_CTX *tls_test_server(const char *name);
+
 /* Two ends of a memory pipe. CLIENT and SERVER are freed with SSL_free(). */
 void tls_test_pair(SSL_CTX *client_ctx, SSL_CTX *server_ctx, SSL **client, SSL **server);
 /* Runs both handshakes until they are done: false if one fails. */
