@@ -1,6 +1,6 @@
 # The black-box tests; scripts/check runs them against an installed build.
 EXTRA_DIST += tests/blackbox/pytest.ini tests/blackbox/test_attack.py tests/blackbox/conftest.py tests/blackbox/pool.py \
-	tests/blackbox/client.py tests/blackbox/fakeserver.py tests/blackbox/test_badinput.py \
+	tests/blackbox/certificates.py tests/blackbox/client.py tests/blackbox/fakeserver.py tests/blackbox/test_badinput.py \
 	tests/blackbox/debian.py tests/blackbox/isolation.py tests/blackbox/directories.py tests/blackbox/test_config.py tests/blackbox/test_directories.py \
 	tests/blackbox/test_cache.py tests/blackbox/test_cost.py tests/blackbox/test_courier.py tests/blackbox/test_drivers.py tests/blackbox/manyaccounts.py tests/blackbox/test_large.py \
 	tests/blackbox/test_inherit.py tests/blackbox/test_isolation.py tests/blackbox/test_life.py tests/blackbox/test_loops.py tests/blackbox/test_controls.py \

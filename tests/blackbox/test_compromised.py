@@ -19,11 +19,11 @@ import time
 
 import pytest
 
+from certificates import context, make_pem
 import pool as pool_module
 from client import Imap
 from messages import SCHEMES, TYPES, Taken
 from pool import Account, free_port, wait_for
-from test_tls import context, make_pem
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root may take another process's descriptors")
 

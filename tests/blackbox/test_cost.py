@@ -13,9 +13,9 @@ import threading
 
 import pytest
 
+from certificates import context, install, make_pem
 from client import Imap, Pop3
 from pool import Account, PATIENCE, Pool, free_port, rss_kib, wait_for
-from test_tls import context, install, make_pem
 
 pytestmark = pytest.mark.once
 

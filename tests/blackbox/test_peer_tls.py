@@ -10,8 +10,9 @@ import subprocess
 
 import pytest
 
+from certificates import context, install
 from fakeserver import FakeServer, imap_peer, pop3_peer
-from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
+from pool import Account, Pool, PATIENCE, free_port, wait_for
 from test_mech import CAPS, Dovecot, imap_cram, open_folder, pop3_cram, states  # pylint: disable=unused-import
 
 HERE, ELSEWHERE, PLAIN, START = "anna@example.com", "berta@example.com", "paul@example.com", "stella@example.com"
@@ -55,20 +56,8 @@ def authority(tmp_path_factory):
 
 def give(pool, path, name):
     """A copy of the file at PATH that the pool's nodes can read, renamed into place."""
-    copy = os.path.join(pool.root, name)
-    with open(path) as f, open(copy + ".new", "w") as out:
-        out.write(f.read())
-    os.chmod(copy + ".new", 0o600)
-    chown(copy + ".new", pool.uid, pool.gid)
-    os.rename(copy + ".new", copy)
-    return copy
-
-
-def client_context():
-    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    c.check_hostname = False
-    c.verify_mode = ssl.CERT_NONE
-    return c
+    with open(path) as f:
+        return install(pool, f.read(), name)
 
 
 # --- two nodes of a pool ---
@@ -94,13 +83,13 @@ def pool(request, authority):
 
 def imap(pool, tls):
     if tls:
-        return imaplib.IMAP4_SSL("127.0.0.1", pool.tls_port["imapd"], ssl_context=client_context(), timeout=PATIENCE)
+        return imaplib.IMAP4_SSL("127.0.0.1", pool.tls_port["imapd"], ssl_context=context(), timeout=PATIENCE)
     return imaplib.IMAP4("127.0.0.1", pool.imap_port, timeout=PATIENCE)
 
 
 def pop3(pool, tls):
     if tls:
-        return poplib.POP3_SSL("127.0.0.1", pool.tls_port["pop3d"], context=client_context(), timeout=PATIENCE)
+        return poplib.POP3_SSL("127.0.0.1", pool.tls_port["pop3d"], context=context(), timeout=PATIENCE)
     return poplib.POP3("127.0.0.1", pool.pop3_port, timeout=PATIENCE)
 
 
@@ -339,6 +328,7 @@ def test_option_of_an_account(node, options, greets):
     try:
         route(node, "option@example.com", peer.host, options)
         assert (log_in(node, "option@example.com") == "OK") == greets
+        assert (peer.last.raw[0] == 22) != greets  # the first byte of TLS
     finally:
         peer.close()
 

@@ -34,6 +34,24 @@ def run(argv, **kw):
     return subprocess.run(argv, env=env, capture_output=True, timeout=60 * SLOW, **kw)
 
 
+# What keeps mutt from asking, or from leaving anything behind.
+MUTT = """set record=""
+set postponed=""
+set confirmappend=no
+set confirmcreate=no
+set copy=no
+set delete=yes
+set quit=yes
+set mark_old=no
+set sleep_time=0
+set imap_check_subscribed=no
+set header_cache=""
+set mbox_type=mbox
+set wait_key=no
+set move=no
+"""
+
+
 def in_terminal(argv, home, env=ENV):
     """Runs a program that wants a terminal, until it ends; returns what it wrote there."""
     pid, fd = pty.fork()
@@ -227,21 +245,7 @@ set ssl_starttls=no
 set ssl_force_tls=no
 set folder="{url}"
 set spoolfile="{url}INBOX"
-set record=""
-set postponed=""
-set confirmappend=no
-set confirmcreate=no
-set copy=no
-set delete=yes
-set quit=yes
-set mark_old=no
-set sleep_time=0
-set imap_check_subscribed=no
-set header_cache=""
-set mbox_type=mbox
-set wait_key=no
-set move=no
-""")
+{MUTT}""")
     commands = (f"<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>{url}INBOX.Copies<enter>"
                 f"<tag-prefix><copy-message><kill-line>{copy}<enter>"
                 f"<untag-pattern>~A<enter><delete-pattern>~s<quote-char>mutt\\ 2<enter><sync-mailbox><quit>").replace("<quote-char>", " ")

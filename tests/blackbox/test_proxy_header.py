@@ -8,11 +8,11 @@ import subprocess
 import pytest
 
 import debian
+from certificates import context, install, make_pem
 from client import Imap, Pop3
 from isolation import free_port
 from pool import PATIENCE, Account, Pool, chown, wait_for
 from test_strangers import hello
-from test_tls import context, install, make_pem
 
 A, B = "127.0.0.1", "127.0.0.2"
 FRONT, STRANGER = "127.0.0.8", "127.0.0.9"  # FRONT is one of PROXY_PROTOCOL_FROM

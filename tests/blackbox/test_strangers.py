@@ -10,12 +10,12 @@ import subprocess
 
 import pytest
 
+from certificates import VERSIONS, context, install, make_pem
 from client import Imap
 from isolation import free_port
 from pool import PATIENCE, SLOW, Account, Pool, wait_for
 from test_queue import HASH, jobs_waiting, workers_stopped
 from test_shortage import fill, limited, old_limit
-from test_tls import VERSIONS, context, install, make_pem
 
 QUICK = 2.5 * SLOW  # seconds: "at once", on a busy machine
 MANY = 2000

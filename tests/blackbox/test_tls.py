@@ -11,30 +11,10 @@ import time
 
 import pytest
 
-from pool import Account, Pool, PATIENCE, SLOW, chown, free_port, wait_for
+from certificates import VERSIONS, context, install, make_pem
+from pool import Account, Pool, PATIENCE, SLOW, free_port, wait_for
 
-VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 HERE, ELSEWHERE = "anna@example.com", "berta@example.com"
-ALGORITHMS = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"]}
-
-
-def make_pem(root, name, algorithm):
-    """A key and its own certificate for NAME, as text."""
-    key, cert = os.path.join(root, "made.key"), os.path.join(root, "made.crt")
-    subprocess.run(["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout", key, "-out", cert, "-newkey",
-                    *ALGORITHMS[algorithm]], check=True, capture_output=True)
-    with open(key) as k, open(cert) as c:
-        return k.read() + c.read()
-
-
-def install(pool, text):
-    """TEXT as the pool's certificate file: renamed into place, as renewal programs do."""
-    path = os.path.join(pool.root, "pool.pem")
-    with open(path + ".new", "w") as f:
-        f.write(text)
-    os.chmod(path + ".new", 0o600)
-    chown(path + ".new", pool.uid, pool.gid)
-    os.rename(path + ".new", path)
 
 
 @pytest.fixture(scope="module")
@@ -48,17 +28,6 @@ def pool(request):
     p.start()
     yield p
     p.close()
-
-
-def context(version=None, alpn=None):
-    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    c.check_hostname = False
-    c.verify_mode = ssl.CERT_NONE
-    if version is not None:
-        c.minimum_version = c.maximum_version = VERSIONS[version]
-    if alpn is not None:
-        c.set_alpn_protocols(alpn)
-    return c
 
 
 def imap(pool, version=None):
@@ -80,6 +49,7 @@ def shown_name(pool):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_session(pool, version, user):
     """Much in both directions, and both ends of the session."""
+    mark = pool.nodes[0].log_mark()
     body = b"Subject: much\r\n\r\n" + b"0123456789\r\n" * 100000
     with imap(pool, version) as c:
         assert c.sock.version() == "TLSv" + version
@@ -95,7 +65,7 @@ def test_session(pool, version, user):
     p.pass_(pool.accounts[user].password)
     assert p.stat()[0] >= 1
     assert p.quit().startswith(b"+OK")
-    wait_for("the line of the end tells TLS", lambda: "starttls=1" in pool.nodes[0].log() or user == ELSEWHERE)
+    pool.nodes[0].wait_log(rf"LOGOUT, user={user}, .*starttls=1", mark)
 
 
 def test_wrong_protocol_in_alpn(pool):
@@ -194,9 +164,11 @@ def test_key_process_lacks_descriptors(pool):
 
 def test_key_process_holds_no_file_and_no_socket_to_others(pool):
     """What it has open are its channels, the loop and where its output goes."""
-    for pid in pool.nodes[0].pids("key"):
-        if os.getuid() != 0:
-            pytest.skip("only root can look at a process that is not dumpable")
+    if os.getuid() != 0:
+        pytest.skip("only root can look at a process that is not dumpable")
+    pids = pool.nodes[0].pids("key")
+    assert pids
+    for pid in pids:
         folder = f"/proc/{pid}/fd"
         kinds = [os.readlink(os.path.join(folder, n)) for n in os.listdir(folder)]
         assert all(k.startswith(("socket:", "anon_inode:", "/dev/null", "pipe:")) or k.endswith(".log") for k in kinds), kinds

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import imaplib
 import mailbox
-import os
 import poplib
 import random
 import re
@@ -22,7 +21,7 @@ from debian import Unpacked
 from isolation import free_port
 from pool import PATIENCE, SLOW, Account, Pool, message, wait_for
 from test_peer_tls import Authority, give
-from test_programs import ENV, in_terminal
+from test_programs import ENV, MUTT, in_terminal
 
 pytestmark = pytest.mark.once
 
@@ -292,21 +291,8 @@ set pop_checkinterval=0
 set pop_delete=yes
 set pop_authenticators="user"
 set folder="{t.home}"
-set record=""
-set postponed=""
-set confirmappend=no
-set copy=no
-set delete=yes
-set quit=yes
-set mark_old=no
-set sleep_time=0
-set imap_check_subscribed=no
-set header_cache=""
 set message_cachedir=""
-set mbox_type=mbox
-set wait_key=no
-set move=no
-""")
+{MUTT}""")
     last = "<flag-message>" if t.protocol == "imap" else "<delete-message>"
     commands = (f"<tag-pattern>~A<enter><tag-prefix><copy-message><kill-line>{t.home}/copies<enter><untag-pattern>~A<enter>"
                 f"<limit>~s large<enter>{last}<sync-mailbox><quit>")

@@ -13,6 +13,7 @@ import subprocess
 import pytest
 
 import pool as pool_module
+from certificates import context, install
 from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
 from test_directories import ETC
 
@@ -82,16 +83,6 @@ def pool(request):
                   for group, port in p.tls_port.items()})
     yield p
     p.close()
-
-
-def install(pool, text, mode=0o600, name="pool.pem"):
-    """TEXT as a file of the pool: renamed into place, as renewal programs do."""
-    path = os.path.join(pool.root, name)
-    with open(path + ".new", "w") as f:
-        f.write(text)
-    os.chmod(path + ".new", mode)
-    chown(path + ".new", pool.uid, pool.gid)
-    os.rename(path + ".new", path)
 
 
 # --- check ---
@@ -323,15 +314,6 @@ def test_a_node_without_a_certificate_tells_who_is_turned_away(running, authorit
 
 # --- who, the log, the identity that is forwarded ---
 
-def context(version=None):
-    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    c.check_hostname = False
-    c.verify_mode = ssl.CERT_NONE
-    if version is not None:
-        c.minimum_version = c.maximum_version = version
-    return c
-
-
 def sessions(node):
     return json.loads(node.tool("who", "--json").stdout)
 
@@ -345,7 +327,7 @@ def test_who_and_the_log_tell_version_and_cipher(running, user, version):
     """Of a session here, of one that is relayed, and at the node that has the mail, which the client never saw."""
     pool, words = running, WORDS[version]
     marks = [n.log_mark() for n in pool.nodes]
-    c = context(getattr(ssl.TLSVersion, "TLSv1_" + version[2]))
+    c = context(version)
     nodes = pool.nodes[:1] if user == HERE else pool.nodes
     with imaplib.IMAP4_SSL("127.0.0.1", pool.tls_port["imapd"], ssl_context=c, timeout=PATIENCE) as i:
         i.login(user, pool.accounts[user].password)
@@ -366,7 +348,7 @@ def test_who_and_the_log_tell_version_and_cipher(running, user, version):
 
 def test_who_tells_that_a_session_was_resumed(running):
     """At both nodes: the second connection with the ticket of the first."""
-    pool, c, ticket = running, context(ssl.TLSVersion.TLSv1_3), None
+    pool, c, ticket = running, context("1.3"), None
     for words in r"TLSv1\.3:TLS_[A-Z0-9_]+", r"TLSv1\.3:TLS_[A-Z0-9_]+:resumed":
         with socket.create_connection(("127.0.0.1", pool.tls_port["imapd"]), timeout=PATIENCE) as s:
             with c.wrap_socket(s, session=ticket) as t:
@@ -387,7 +369,7 @@ def test_words_after_starttls(running, user):
     nodes = pool.nodes[:1] if user == HERE else pool.nodes
     marks = [n.log_mark() for n in nodes]
     with imaplib.IMAP4("127.0.0.1", pool.imap_port, timeout=PATIENCE) as i:
-        i.starttls(context(ssl.TLSVersion.TLSv1_3))
+        i.starttls(context("1.3"))
         i.login(user, pool.accounts[user].password)
         for node in nodes:
             assert re.fullmatch(words, [r["tls"] for r in sessions(node) if r["user"] == user][0])

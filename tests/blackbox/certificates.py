@@ -1,0 +1,45 @@
+"""Certificates for tests, and clients that look at none."""
+import os
+import ssl
+import subprocess
+
+from pool import chown
+
+ALGORITHMS = {"ec": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["rsa:2048"]}
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def make_pem(root, name, algorithm):
+    """A key and its own certificate for NAME, as text."""
+    key, cert = os.path.join(root, "made.key"), os.path.join(root, "made.crt")
+    subprocess.run(["openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout", key, "-out", cert, "-newkey",
+                    *ALGORITHMS[algorithm]], check=True, capture_output=True)
+    with open(key) as k, open(cert) as c:
+        return k.read() + c.read()
+
+
+def install(pool, text, name="pool.pem", mode=0o600):
+    """TEXT as a file of the pool: renamed into place, as renewal programs do. Its path."""
+    path = os.path.join(pool.root, name)
+    with open(path + ".new", "w" if isinstance(text, str) else "wb") as f:
+        f.write(text)
+    os.chmod(path + ".new", mode)
+    chown(path + ".new", pool.uid, pool.gid)
+    os.rename(path + ".new", path)
+    return path
+
+
+def context(version=None, alpn=None, ciphers=None, pem=None):
+    """Of a client that takes any certificate. VERSION: the only one of TLS; PEM: a file, its own certificate and key."""
+    c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    c.check_hostname = False
+    c.verify_mode = ssl.CERT_NONE
+    if version is not None:
+        c.minimum_version = c.maximum_version = VERSIONS[version]
+    if alpn is not None:
+        c.set_alpn_protocols(alpn)
+    if ciphers is not None:
+        c.set_ciphers(ciphers)
+    if pem is not None:
+        c.load_cert_chain(pem)
+    return c
