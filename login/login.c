@@ -507,10 +507,6 @@ void login_check_client(struct login *l)
 
 static void on_writable(struct login *l)
 {
-	if (l->state == LOGIN_STARTTLS) {
-		go_on_with_tls(l);
-		return;
-	}
 	if (!flush_out(l)) {
 		client_gone(l);
 		return;
@@ -525,10 +521,6 @@ static void on_readable(struct login *l)
 	static char buf[LOGIN_INPUT_MAX];
 	ssize_t n;
 
-	if (l->state == LOGIN_STARTTLS) {
-		go_on_with_tls(l);
-		return;
-	}
 	if (!reads(l)) {
 		look_at_waiting(l);
 		return;
@@ -553,10 +545,14 @@ static void on_io(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	struct login *l = io->data;
 	int ready = conn_ready(&l->conn, revents);
 
-	if ((ready & EV_WRITE) != 0)
-		on_writable(l);
-	if ((ready & EV_READ) != 0 && !l->over)
-		on_readable(l);
+	if (l->state == LOGIN_STARTTLS && ready != 0) {
+		go_on_with_tls(l);
+	} else {
+		if ((ready & EV_WRITE) != 0)
+			on_writable(l);
+		if ((ready & EV_READ) != 0 && !l->over)
+			on_readable(l);
+	}
 	weigh_or_free(l);
 }
 
