@@ -5,11 +5,12 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/die.h"
 #include "lib/mem.h"
 
-enum { NAME_LEN = 16 };
+enum { NAME_LEN = 16, BORN_LEN = 8 };
 
 /* What libssl needs of a key: the name in the ticket, encryption, authentication. */
 struct key {
@@ -117,6 +118,57 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 	return making ? 1 : 2; /* a ticket is for one use: who shows two of the same can be recognized (RFC 8446 C.4) */
 }
 
+/* --- how old a session is --- */
+
+/* When the full handshake of the session S was, in unix seconds. False: it does not say so. */
+static bool get_born(SSL_SESSION *s, uint64_t *born)
+{
+	void *p = NULL;
+	size_t len = 0;
+
+	if (SSL_SESSION_get0_ticket_appdata(s, &p, &len) != 1 || len != BORN_LEN)
+		return false;
+	*born = 0;
+	for (size_t i = 0; i < BORN_LEN; i++)
+		*born = *born << 8 | ((const uint8_t *)p)[i];
+	return true;
+}
+
+/* For libssl, before it makes a ticket: one of a session that was resumed has the time of that one. libssl's own time
+ * is that of the last ticket. */
+static int on_make(SSL *ssl, void *arg UNUSED)
+{
+	SSL_SESSION *s = SSL_get_session(ssl);
+	uint64_t born;
+	uint8_t text[BORN_LEN];
+
+	if (get_born(s, &born))
+		return 1;
+	born = (uint64_t)time(NULL);
+	for (size_t i = 0; i < BORN_LEN; i++)
+		text[i] = (uint8_t)(born >> (8 * (BORN_LEN - 1 - i)));
+	return SSL_SESSION_set1_ticket_appdata(s, text, sizeof(text));
+}
+
+/* Clocks of nodes differ, by less than a period (lib/tls_ticket_keys.h). */
+static bool is_young(SSL_SESSION *s)
+{
+	uint64_t born, now = (uint64_t)time(NULL);
+
+	return get_born(s, &born) && born <= now + TLS_TICKETS_PERIOD && now < born + TLS_TICKETS_LIFE;
+}
+
+/* For libssl, after it has opened a ticket, or not: RESULT says which. */
+static SSL_TICKET_RETURN on_opened(SSL *ssl UNUSED, SSL_SESSION *s, const unsigned char *name UNUSED,
+    size_t name_len UNUSED, SSL_TICKET_STATUS result, void *arg UNUSED)
+{
+	bool opened = result == SSL_TICKET_SUCCESS || result == SSL_TICKET_SUCCESS_RENEW;
+
+	return opened && is_young(s) ? SSL_TICKET_RETURN_USE_RENEW : SSL_TICKET_RETURN_IGNORE_RENEW;
+}
+
+/* --- contexts --- */
+
 /* What the session of SSL is for, and only that: libssl looks into no ticket's name in TLS 1.3. */
 static bool set_context(SSL *ssl, const struct use *u)
 {
@@ -169,6 +221,7 @@ void tls_tickets_use(struct tls_tickets *t, SSL_CTX *ctx, const char *use)
 	SSL_CTX_set_client_hello_cb(ctx, on_client_hello, u);
 	SSL_CTX_set_timeout(ctx, TLS_TICKETS_PERIOD);
 	SSL_CTX_set_num_tickets(ctx, 1); /* a second one costs as much again, and few clients ever show it */
-	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1)
+	if (SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) != 1 ||
+	    SSL_CTX_set_session_ticket_cb(ctx, on_make, on_opened, NULL) != 1)
 		die_fatal("OpenSSL has no session tickets: %s", ERR_reason_error_string(ERR_peek_last_error()));
 }

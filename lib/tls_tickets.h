@@ -1,12 +1,16 @@
 /* Session tickets of TLS 1.3 that every node of a pool can open (lib/tls_ticket_keys.h). TLS 1.2 gets none: whoever
  * came to a key of tickets could read all that was said under them, which (EC)DHE prevents in TLS 1.3 (RFC 8446 2.2).
- * Nothing may be sent in the first flight (0-RTT), which could be replayed. A client gets one for each connection. */
+ * Nothing may be sent in the first flight (0-RTT), which could be replayed. A client gets one for each connection. It
+ * has the time of the full handshake that it comes from, and so have those that are got with it: after TLS_TICKETS_LIFE
+ * there has to be another. */
 #ifndef LIB_TLS_TICKETS_H
 #define LIB_TLS_TICKETS_H
 
 #include <openssl/ssl.h>
 
 #include "lib/tls_ticket_keys.h"
+
+enum { TLS_TICKETS_LIFE = 24 * 3600 }; /* seconds */
 
 struct tls_tickets;
 

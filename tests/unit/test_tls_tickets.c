@@ -3,6 +3,7 @@
 
 #include <openssl/err.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/tls_ctx.h"
 #include "lib/tls_tickets.h"
@@ -12,6 +13,19 @@ struct node {
 	struct tls_tickets *tickets;
 	SSL_CTX *ctx;
 };
+
+static long later; /* seconds by which the clock is ahead, for libssl, too */
+
+time_t time(time_t *at)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_sec += later;
+	if (at != NULL)
+		*at = now.tv_sec;
+	return now.tv_sec;
+}
 
 static EVP_PKEY *key;
 static X509 *cert;
@@ -263,6 +277,63 @@ static void test_one_each(void)
 	teardown();
 }
 
+/* Tickets that renew each other do so for a day: what the first handshake has shown is shown again then. */
+static void test_life(void)
+{
+	enum { HOURS = 3600 };
+	struct node a, b;
+	SSL_SESSION *ticket;
+
+	setup();
+	begin(&a, "imapd-ssl");
+	begin(&b, "imapd-ssl");
+	set_keys(&a, "secret", 5);
+	set_keys(&b, "secret", 5);
+	CU_ASSERT_FALSE(visit(&a, NULL, TLS1_3_VERSION));
+	for (later = 5 * HOURS; later < TLS_TICKETS_LIFE; later += 5 * HOURS) {
+		ticket = keep();
+		CU_ASSERT(visit(&b, ticket, TLS1_3_VERSION));
+		SSL_SESSION_free(ticket);
+	}
+	ticket = keep();
+	later = TLS_TICKETS_LIFE - 10; /* the test itself takes some time */
+	CU_ASSERT(visit(&a, ticket, TLS1_3_VERSION));
+	later = TLS_TICKETS_LIFE + 1;
+	CU_ASSERT_FALSE(visit(&a, ticket, TLS1_3_VERSION));
+	CU_ASSERT_FALSE(visit(&b, ticket, TLS1_3_VERSION));
+	SSL_SESSION_free(ticket);
+	ticket = keep(); /* of a new handshake */
+	later += 5 * HOURS;
+	CU_ASSERT(visit(&b, ticket, TLS1_3_VERSION));
+	SSL_SESSION_free(ticket);
+	later = 0;
+	end(&a);
+	end(&b);
+	teardown();
+}
+
+/* One made by who has the key, but does not say when it was born, as nodes did before: none for ever. */
+static void test_without_birth(void)
+{
+	struct node a, b;
+	SSL_SESSION *ticket;
+
+	setup();
+	begin(&a, "imapd-ssl");
+	begin(&b, "imapd-ssl");
+	set_keys(&a, "secret", 5);
+	set_keys(&b, "secret", 5);
+	SSL_CTX_set_session_ticket_cb(a.ctx, NULL, NULL, NULL);
+	CU_ASSERT_FALSE(visit(&a, NULL, TLS1_3_VERSION));
+	ticket = keep();
+	CU_ASSERT(visit(&a, ticket, TLS1_3_VERSION));
+	CU_ASSERT_FALSE(visit(&b, ticket, TLS1_3_VERSION));
+	SSL_SESSION_free(ticket);
+	end(&a);
+	end(&b);
+	teardown();
+}
+
 /* Any byte of a ticket changed: a full handshake, and no error. */
 static void test_changed(void)
 {
@@ -438,6 +509,8 @@ static const struct unit_case cases[] = {
 	{ "another use", test_other_use },
 	{ "TLS 1.2", test_tls_1_2 },
 	{ "one ticket for each connection", test_one_each },
+	{ "a life of a day", test_life },
+	{ "without a time of birth", test_without_birth },
 	{ "changed tickets", test_changed },
 	{ "keys", test_keys },
 	{ "rotation of secrets", test_rotation },
