@@ -21,16 +21,16 @@ static struct msgw out;
 /* --- admit: is it allowed --- */
 
 /* The client uses TLS where it has to, or is local; or it came by a front that need not say so, here or at the node
- * before; or who forwards it is a node of the pool whose clock is off. The worker has refused everybody else but those
- * who claimed to be a node. */
+ * before. The worker has refused everybody else but those who claimed to be a node. */
 static bool is_private(const struct request *rq, const struct protocol_settings *s)
 {
 	const struct forwarded *f = &rq->q.forwarded;
 
 	if (s->tls_required && rq->believed && f->insecure && f->client.family == 0)
 		return false; /* the front's address is not its client's */
-	return !s->tls_required || rq->client_tls || settings_is_local(rq->worker->a->ctx.set, &rq->client) ||
-	    strcmp(rq->client_tls_words, SESSION_TLS_FRONT) == 0 || rq->signature == SIGNATURE_CLOCK;
+	if (!s->tls_required || rq->client_tls || strcmp(rq->client_tls_words, SESSION_TLS_FRONT) == 0)
+		return true;
+	return !rq->late && settings_is_local(rq->worker->a->ctx.set, &rq->client);
 }
 
 enum request_state step_admit(struct request *rq)
@@ -44,7 +44,7 @@ enum request_state step_admit(struct request *rq)
 	hold_over(rq);
 	if (!is_private(rq, &s))
 		return request_refuse(rq, AUTH_VERDICT_INSECURE,
-		    rq->q.forwarded.signature != FORWARDED_SIGNATURE_MADE || rq->believed ?
+		    rq->q.forwarded.signature != FORWARDED_SIGNATURE_MADE || rq->believed || rq->late ?
 		        "the client does not use TLS" :
 		        "the forwarding node's signature is not valid here");
 	if (options_is_on(rq->account.options, off))

@@ -10,11 +10,12 @@
 
 /* --- identify: who is the client --- */
 
-/* Was the forwarded identity signed for one of our names? */
-static void check_signature(struct request *rq)
+/* Was the forwarded identity signed for one of our names? Returns that, even if the clocks differ; NULL: it was not. */
+static const char *check_signature(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
 	const struct settings *set = a->ctx.set;
+	const char *name = NULL;
 
 	for (int i = 0; i < 2 && rq->signed_for == NULL; i++) {
 		enum signature_check check;
@@ -24,6 +25,8 @@ static void check_signature(struct request *rq)
 		check = forwarded_verify(&rq->q.forwarded, a->pool, set->self[i], rq->q.user, (uint64_t)time(NULL));
 		if (rq->signature != SIGNATURE_CLOCK)
 			rq->signature = check;
+		if (check == SIGNATURE_CLOCK || check == SIGNATURE_GOOD)
+			name = set->self[i];
 		if (check == SIGNATURE_GOOD)
 			/* The settings may change before the answer comes. */
 			rq->signed_for = mem_strdup(set->self[i]);
@@ -31,6 +34,26 @@ static void check_signature(struct request *rq)
 	a->signatures[rq->signature]++;
 	if (rq->signature == SIGNATURE_GOOD)
 		signature_errors_know(a->signature_errors, &rq->q.client);
+	return name;
+}
+
+/* A node of ours whose clock is off has signed the identity for our NAME. It may be an old one, so its client is not
+ * believed. But what it says of TLS decides where that has to be: a client without must not get in because a clock is
+ * off, and who would show an old one again betrays only its own password. */
+static void take_transport(struct request *rq, const char *name)
+{
+	const struct authd *a = rq->worker->a;
+	const struct forwarded *f = &rq->q.forwarded;
+	bool words = forwarded_verify_tls(f, a->pool, name, rq->q.user);
+
+	bool front = words && strcmp(f->tls_words, SESSION_TLS_FRONT) == 0;
+
+	rq->client_tls = f->tls;
+	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words),
+	    f->tls                                                 ? (words ? f->tls_words : "") :
+	        front || settings_is_local(a->ctx.set, &f->client) ? SESSION_TLS_FRONT :
+	                                                             "");
+	rq->late = true;
 }
 
 /* The words about the client's TLS are as good as the identity beside which they stand. */
@@ -48,6 +71,7 @@ static void identify(struct request *rq)
 	const struct settings *set = rq->worker->a->ctx.set;
 	const struct forwarded *forwarded = &rq->q.forwarded;
 	bool front = net_addr_in_any(&rq->q.client, set->proxy_PROXY_TRUSTED);
+	const char *name;
 
 	rq->client = rq->q.client;
 	rq->client_tls = rq->q.tls;
@@ -55,8 +79,10 @@ static void identify(struct request *rq)
 	if (!forwarded->present)
 		return;
 	rq->believed = front;
-	check_signature(rq);
+	name = check_signature(rq);
 	rq->believed = rq->believed || rq->signed_for != NULL;
+	if (!rq->believed && name != NULL)
+		take_transport(rq, name);
 	if (!rq->believed || forwarded->client.family == 0)
 		return;
 	rq->client = forwarded->client;

@@ -89,6 +89,7 @@ struct request {
 	struct net_addr client;
 	bool client_tls;
 	char client_tls_words[SESSION_TLS_MAX]; /* as in struct forwarded */
+	bool late;  /* the two are of a client whom a node has named whose clock is off; `client` is that node */
 	bool crowd; /* the client is a proxy of PROXY_TRUSTED that does not say whom it forwards */
 	struct route route;
 	double room_since;  /* loop_now(): it waits for room at the peer; 0: it does not */

@@ -1434,6 +1434,38 @@ static bool is_insecure(const struct forwarded *h)
 	return last.verdict == AUTH_VERDICT_INSECURE;
 }
 
+/* A client of a node whose clock is off has to use TLS as if that were right. */
+static void test_late_and_insecure(void)
+{
+	struct auth_request q = make(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	struct forwarded h = signed_forwarded("ann");
+
+	h.time -= 3600;
+	h.tls = false;
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT(is_insecure(&h));
+	CU_ASSERT_STRING_EQUAL(last.reason, "the client does not use TLS");
+	h.insecure = true;
+	CU_ASSERT(is_insecure(&h));
+	q.tls = true; /* that is between the nodes */
+	q.forwarded = h;
+	put(&q);
+	CU_ASSERT(refused(AUTH_VERDICT_INSECURE));
+	unit_set(&set->proxy_PROXY_TRUSTED, "192.0.2.0/24"); /* its own address is a front's, and can say it */
+	CU_ASSERT(is_insecure(&h));
+	unit_set(&set->proxy_PROXY_TRUSTED, "");
+	str_copy(h.tls_words, sizeof(h.tls_words), SESSION_TLS_FRONT);
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT_FALSE(is_insecure(&h));
+	h.tls_mac[0] ^= 1;
+	CU_ASSERT(is_insecure(&h));
+	h.tls_words[0] = '\0';
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&h.client, "127.0.0.1", 4711)); /* local there */
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	CU_ASSERT_FALSE(is_insecure(&h));
+	CU_ASSERT(is_client("192.0.2.99"));
+}
+
 /* The client that the login is for has to use TLS, or to be local; who forwards it in clear has to be believed. The
  * worker has let pass who sends a signature. */
 static void test_tls_required(void)
@@ -1451,6 +1483,13 @@ static void test_tls_required(void)
 	h.time -= 3600; /* a node of ours with another clock: nothing else of it is believed */
 	forwarded_sign(&h, a.pool, set->self[0], "ann");
 	CU_ASSERT_FALSE(is_insecure(&h));
+	CU_ASSERT(last.client_tls && !last.proxied && is_client("192.0.2.99"));
+	h = signed_forwarded("tls");
+	h.time += 3600;
+	forwarded_sign(&h, a.pool, set->self[0], "tls");
+	forward("tls", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	test_late_and_insecure();
 	h = signed_forwarded("ann");
 	h.mac[0] ^= 1;
 	CU_ASSERT(is_insecure(&h));
