@@ -10,60 +10,120 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #include "keyd/ocsp.h"
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
 #include "lib/tls_ctx.h"
+#include "lib/tls_issuers.h"
 #include "node/key_use.h"
 
 enum { PIECE = 4096 };
 
+/* The keys for one use: mostly one, two while it is renewed. */
+struct use {
+	struct entry *first; /* those that are offered */
+	unsigned keys;       /* all of them */
+	UT_hash_handle hh;
+	char text[];
+};
+
 struct entry {
-	struct entry *next;
+	struct entry *next; /* of its use, if it is offered */
+	struct use *use;
 	uint32_t key;
 	bool retired;
-	char use[KEY_USE_MAX];
 	struct tls_signer *signer;
-	unsigned n;
-	struct str cert[KEY_CHAIN_CERTS]; /* DER */
+	struct str der;  /* of its own certificate */
+	unsigned behind; /* certificates behind that one */
+	const struct tls_issuer *issuer[KEY_CHAIN_CERTS - 1];
 	struct str ocsp;
 	int64_t ocsp_until;
+	UT_hash_handle hh;
 };
 
 struct keyring {
-	struct entry *first;
+	struct entry *keys; /* by number */
+	struct use *uses;   /* by text */
+	struct tls_issuers *issuers;
+	SSL_CTX *trial; /* to make one for each certificate takes longer than all else that is done with it */
+	/* The certificate of key PARSED: the same one is asked about several times. */
+	X509 *cert;
+	uint32_t parsed;
 };
 
 struct keyring *keyring_new(void)
 {
-	return mem_alloc(sizeof(struct keyring));
+	struct keyring *k = mem_alloc(sizeof(*k));
+
+	k->trial = tls_ctx_new(true);
+	k->issuers = tls_issuers_new();
+	return k;
 }
 
-static void entry_free(struct entry **e)
+static void entry_free(struct keyring *k, struct entry **e)
 {
 	tls_signer_free(&(*e)->signer);
-	for (unsigned i = 0; i < (*e)->n; i++)
-		str_fini(&(*e)->cert[i]);
+	for (unsigned i = 0; i < (*e)->behind; i++)
+		tls_issuers_drop(k->issuers, (*e)->issuer[i]);
+	str_fini(&(*e)->der);
 	str_fini(&(*e)->ocsp);
 	mem_free(e);
+}
+
+static void forget_parsed(struct keyring *k)
+{
+	X509_free(k->cert);
+	k->cert = NULL;
 }
 
 void keyring_free(struct keyring **k)
 {
 	if (*k == NULL)
 		return;
-	while ((*k)->first != NULL)
-		keyring_drop(*k, (*k)->first->key);
+	while ((*k)->keys != NULL)
+		keyring_drop(*k, (*k)->keys->key);
+	forget_parsed(*k);
+	tls_issuers_free(&(*k)->issuers);
+	SSL_CTX_free((*k)->trial);
 	mem_free(k);
 }
 
 static struct entry *find(const struct keyring *k, uint32_t key)
 {
-	for (struct entry *e = k->first; e != NULL; e = e->next)
-		if (e->key == key)
-			return e;
-	return NULL;
+	struct entry *e;
+
+	HASH_FIND(hh, k->keys, &key, sizeof(key), e);
+	return e;
+}
+
+static void offer(struct keyring *k, struct entry *e, const char *text)
+{
+	struct use *u;
+
+	HASH_FIND_STR(k->uses, text, u);
+	if (u == NULL) {
+		u = mem_alloc(sizeof(*u) + strlen(text) + 1);
+		memcpy(u->text, text, strlen(text) + 1);
+		HASH_ADD_STR(k->uses, text, u);
+	}
+	u->keys++;
+	e->use = u;
+	e->next = u->first;
+	u->first = e;
+}
+
+static void stop_offering(struct entry *e)
+{
+	struct entry **p = &e->use->first;
+
+	if (e->retired)
+		return;
+	while (*p != e)
+		p = &(*p)->next;
+	*p = e->next;
+	e->retired = true;
 }
 
 /* --- PEM --- */
@@ -89,41 +149,43 @@ static int no_passphrase(char *buf UNUSED, int size UNUSED, int writing UNUSED, 
 	return -1;
 }
 
-/* The private keys in PEM: their number, and the first of them (to be freed). */
-static unsigned read_keys(const void *pem, size_t len, EVP_PKEY **first, bool *encrypted)
+/* OpenSSL looks for what may be a key behind the last one for as long as it takes to read one. */
+static unsigned count_keys(const char *pem, size_t len)
 {
-	BIO *b = BIO_new_mem_buf(pem, (int)len);
+	static const char begin[] = "-----BEGIN ", end[] = "PRIVATE KEY-----";
+	const char *p = pem, *line;
 	unsigned n = 0;
-	EVP_PKEY *key;
 
-	*first = NULL;
-	*encrypted = false;
-	while ((key = PEM_read_bio_PrivateKey(b, NULL, no_passphrase, encrypted)) != NULL) {
-		if (n++ == 0)
-			*first = key;
-		else
-			EVP_PKEY_free(key);
+	while ((p = memmem(p, len - (size_t)(p - pem), begin, strlen(begin))) != NULL) {
+		p += strlen(begin);
+		line = memchr(p, '\n', len - (size_t)(p - pem));
+		n += line != NULL && memmem(p, (size_t)(line - p), end, strlen(end)) != NULL;
 	}
-	BIO_free(b);
-	ERR_clear_error();
 	return n;
 }
 
-static bool add_cert(struct entry *e, X509 *cert)
+/* The private key in PEM, to be freed. NULL: there is none that can be read. */
+static EVP_PKEY *read_key(const void *pem, size_t len, bool *encrypted)
 {
-	unsigned char *der = NULL;
-	int len = i2d_X509(cert, &der);
-	size_t sum = (size_t)MAX(len, 0);
+	BIO *b = BIO_new_mem_buf(pem, (int)len);
+	EVP_PKEY *key;
 
-	for (unsigned i = 0; i < e->n; i++)
-		sum += e->cert[i].len;
-	if (len <= 0 || e->n == KEY_CHAIN_CERTS || sum > KEY_CHAIN_BYTES) {
-		OPENSSL_free(der);
-		return false;
-	}
-	str_add(&e->cert[e->n++], der, (size_t)len);
-	OPENSSL_free(der);
-	return true;
+	*encrypted = false;
+	key = PEM_read_bio_PrivateKey(b, NULL, no_passphrase, encrypted);
+	BIO_free(b);
+	ERR_clear_error();
+	return key;
+}
+
+static X509 *parse(const void *der, size_t len)
+{
+	const unsigned char *p = der;
+	X509 *cert = d2i_X509(NULL, &p, (long)len);
+
+	if (cert != NULL && p == (const unsigned char *)der + len)
+		return cert;
+	X509_free(cert);
+	return NULL;
 }
 
 /* Login workers have libssl take it, too. NULL, or what is wrong, until the next call. */
@@ -139,52 +201,74 @@ static const char *show(SSL_CTX *ctx, X509 *cert, bool first)
 	return text;
 }
 
-/* The certificates in PEM, and whether the first one is KEY's. NULL, or what is wrong. */
-static const char *read_certs(struct entry *e, const EVP_PKEY *key, const void *pem, size_t len)
+/* The next certificate of E. NULL, or what is wrong. */
+static const char *add_cert(struct keyring *k, struct entry *e, const EVP_PKEY *key, const void *der, size_t len)
 {
-	SSL_CTX *ctx = tls_ctx_new(true);
+	bool first = e->der.len == 0;
+	const struct tls_issuer *x = NULL;
+
+	if (first)
+		k->cert = parse(der, len);
+	else if (e->behind < ARRAY_LEN(e->issuer))
+		x = e->issuer[e->behind] = tls_issuers_take(k->issuers, der, len);
+	else
+		return "the chain of certificates is too long";
+	if (first ? k->cert == NULL : x == NULL)
+		return "a certificate cannot be read";
+	if (first && EVP_PKEY_eq(X509_get0_pubkey(k->cert), key) != 1)
+		return "the private key is not that of the first certificate";
+	if (first)
+		str_add(&e->der, der, len);
+	else
+		e->behind++;
+	return show(k->trial, first ? k->cert : x->cert, first);
+}
+
+/* The certificates in PEM, and whether the first one is KEY's. NULL, or what is wrong. */
+static const char *read_certs(struct keyring *k, struct entry *e, const EVP_PKEY *key, const void *pem, size_t len)
+{
 	BIO *b = BIO_new_mem_buf(pem, (int)len);
 	const char *wrong = NULL;
-	X509 *cert;
+	unsigned char *der;
+	size_t sum = 0;
+	long n;
 
-	while (wrong == NULL && (cert = PEM_read_bio_X509(b, NULL, no_passphrase, &(bool){ false })) != NULL) {
-		if (e->n == 0 && EVP_PKEY_eq(X509_get0_pubkey(cert), key) != 1)
-			wrong = "the private key is not that of the first certificate";
-		else if (!add_cert(e, cert))
-			wrong = "the chain of certificates is too long";
-		else
-			wrong = show(ctx, cert, e->n == 1);
-		X509_free(cert);
+	while (wrong == NULL &&
+	    PEM_bytes_read_bio(&der, &n, NULL, PEM_STRING_X509, b, no_passphrase, &(bool){ false }) == 1) {
+		sum += (size_t)n;
+		wrong = sum > KEY_CHAIN_BYTES ? "the chain of certificates is too long" :
+		                                add_cert(k, e, key, der, (size_t)n);
+		OPENSSL_free(der);
 	}
 	if (wrong == NULL && ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
 		wrong = "a certificate cannot be read";
-	else if (wrong == NULL && e->n == 0)
+	else if (wrong == NULL && e->der.len == 0)
 		wrong = "there is no certificate";
-	SSL_CTX_free(ctx);
+	SSL_CTX_clear_chain_certs(k->trial);
 	BIO_free(b);
 	ERR_clear_error();
 	return wrong;
 }
 
 /* NULL, or what is wrong. */
-static const char *read_pem(struct entry *e, const void *pem, size_t len)
+static const char *read_pem(struct keyring *k, struct entry *e, const void *pem, size_t len)
 {
+	unsigned n = count_keys(pem, len);
 	bool encrypted;
-	EVP_PKEY *key;
-	unsigned n = read_keys(pem, len, &key, &encrypted);
+	EVP_PKEY *key = read_key(pem, len, &encrypted);
 	const char *wrong = NULL;
 
 	if (encrypted)
 		wrong = "the private key needs a passphrase, which nobody can give; store it without one "
 		        "(openssl pkey -in FILE -out NEWFILE)";
-	else if (n == 0)
+	else if (key == NULL)
 		wrong = "there is no private key";
 	else if (n > 1)
 		wrong = "there is more than one private key";
 	else if ((wrong = tls_scheme_misfit(key)) == NULL && (e->signer = tls_signer_new(key)) == NULL)
 		wrong = "the private key cannot sign";
 	else if (wrong == NULL)
-		wrong = read_certs(e, key, pem, len);
+		wrong = read_certs(k, e, key, pem, len);
 	EVP_PKEY_free(key);
 	return wrong;
 }
@@ -192,19 +276,21 @@ static const char *read_pem(struct entry *e, const void *pem, size_t len)
 bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *pem, size_t len, char *err, size_t size)
 {
 	struct entry *e = mem_alloc(sizeof(*e));
-	const char *wrong = find(k, key) != NULL ? "there is a key of that number" :
-	    len > KEYRING_PEM_MAX                ? "the file is too long" :
-	                                           read_pem(e, pem, len);
+	const char *wrong;
 
+	forget_parsed(k);
+	wrong = find(k, key) != NULL ? "there is a key of that number" :
+	    len > KEYRING_PEM_MAX    ? "the file is too long" :
+	                               read_pem(k, e, pem, len);
 	if (wrong != NULL) {
 		snprintf(err, size, "%s", wrong);
-		entry_free(&e);
+		forget_parsed(k);
+		entry_free(k, &e);
 		return false;
 	}
-	e->key = key;
-	str_copy(e->use, sizeof(e->use), use);
-	e->next = k->first;
-	k->first = e;
+	k->parsed = e->key = key;
+	HASH_ADD(hh, k->keys, key, sizeof(e->key), e);
+	offer(k, e, use);
 	return true;
 }
 
@@ -217,11 +303,13 @@ bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chai
 	if (e == NULL || e->retired)
 		return false;
 	m->key = key;
-	str_copy(m->use, sizeof(m->use), e->use);
-	m->n = e->n;
-	for (unsigned i = 0; i < e->n; i++) {
-		m->cert[i].der = e->cert[i].data;
-		m->cert[i].len = e->cert[i].len;
+	str_copy(m->use, sizeof(m->use), e->use->text);
+	m->n = 1 + e->behind;
+	m->cert[0].der = e->der.data;
+	m->cert[0].len = e->der.len;
+	for (unsigned i = 0; i < e->behind; i++) {
+		m->cert[1 + i].der = e->issuer[i]->der;
+		m->cert[1 + i].len = e->issuer[i]->len;
 	}
 	m->ocsp = e->ocsp.data;
 	m->ocsp_len = e->ocsp.len;
@@ -229,76 +317,63 @@ bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chai
 	return true;
 }
 
-static X509 *parse(const struct entry *e, unsigned i)
+/* Valid until the next key is asked about. */
+static X509 *cert_of(struct keyring *k, const struct entry *e)
 {
-	const unsigned char *p = (const unsigned char *)e->cert[i].data;
-
-	return d2i_X509(NULL, &p, (long)e->cert[i].len);
+	if (k->cert != NULL && k->parsed == e->key)
+		return k->cert;
+	forget_parsed(k);
+	k->cert = parse(e->der.data, e->der.len);
+	k->parsed = e->key;
+	return k->cert;
 }
 
 const char *keyring_staple(struct keyring *k, uint32_t key, const void *p, size_t len, int64_t now, int64_t *until)
 {
 	struct entry *e = find(k, key);
-	X509 *cert, *issuer;
 	const char *why;
 
 	if (e == NULL)
 		return "there is no such key";
 	if (len > KEY_OCSP_MAX)
 		return "it is too long";
-	if (e->n < 2)
+	if (e->behind == 0)
 		return "the certificate of its issuer is missing, which has to be behind it in the same file";
-	cert = parse(e, 0);
-	issuer = parse(e, 1);
-	why = cert == NULL || issuer == NULL ? "there is no certificate" : ocsp_check(p, len, cert, issuer, now, until);
-	X509_free(cert);
-	X509_free(issuer);
-	if (why != NULL)
+	if ((why = ocsp_check(p, len, cert_of(k, e), e->issuer[0]->cert, now, until)) != NULL)
 		return why;
 	str_add(&e->ocsp, p, len);
 	e->ocsp_until = *until;
 	return NULL;
 }
 
-/* The certificates of E, which may be NULL: their number; to be freed with free_chain(). */
-static unsigned parse_chain(const struct entry *e, X509 *chain[KEY_CHAIN_CERTS])
+/* The certificates of E: their number. Valid as cert_of(). */
+static unsigned chain_of(struct keyring *k, const struct entry *e, X509 *chain[KEY_CHAIN_CERTS])
 {
-	unsigned n = 0;
-
-	for (unsigned i = 0; e != NULL && i < e->n; i++) {
-		chain[n] = parse(e, i);
-		n += chain[n] != NULL;
-	}
-	return n;
+	chain[0] = cert_of(k, e);
+	for (unsigned i = 0; i < e->behind; i++)
+		chain[1 + i] = e->issuer[i]->cert;
+	return 1 + e->behind;
 }
 
-static void free_chain(X509 *chain[KEY_CHAIN_CERTS], unsigned n)
-{
-	while (n != 0)
-		X509_free(chain[--n]);
-}
-
-int64_t keyring_until(const struct keyring *k, uint32_t key)
-{
-	X509 *chain[KEY_CHAIN_CERTS];
-	unsigned n = parse_chain(find(k, key), chain);
-	int64_t until = tls_cert_until(chain, n);
-
-	free_chain(chain, n);
-	return until;
-}
-
-bool keyring_fault(const struct keyring *k, uint32_t key, int64_t now, int64_t *until, struct str *why)
+int64_t keyring_until(struct keyring *k, uint32_t key)
 {
 	const struct entry *e = find(k, key);
 	X509 *chain[KEY_CHAIN_CERTS];
-	unsigned n = parse_chain(e, chain);
-	struct key_use use;
-	bool is_client = e != NULL && key_use_read(e->use, &use) && use.what == KEY_FOR_PEERS;
-	bool faulty = n != 0 && tls_cert_fault(chain, n, is_client, now, until, why);
 
-	free_chain(chain, n);
-	return faulty;
+	return e != NULL ? tls_cert_until(chain, chain_of(k, e, chain)) : INT64_MAX;
+}
+
+bool keyring_fault(struct keyring *k, uint32_t key, int64_t now, int64_t *until, struct str *why)
+{
+	const struct entry *e = find(k, key);
+	X509 *chain[KEY_CHAIN_CERTS];
+	struct key_use use;
+	bool is_client;
+
+	if (e == NULL)
+		return false;
+	is_client = key_use_read(e->use->text, &use) && use.what == KEY_FOR_PEERS;
+	return tls_cert_fault(chain, chain_of(k, e, chain), is_client, now, until, why);
 }
 
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w)
@@ -317,29 +392,35 @@ bool keyring_retire(struct keyring *k, uint32_t key)
 
 	if (e == NULL || e->retired)
 		return false;
-	e->retired = true;
+	stop_offering(e);
 	return true;
 }
 
 void keyring_drop(struct keyring *k, uint32_t key)
 {
-	for (struct entry **p = &k->first; *p != NULL; p = &(*p)->next) {
-		struct entry *e = *p;
+	struct entry *e = find(k, key);
+	struct use *u;
 
-		if (e->key != key)
-			continue;
-		*p = e->next;
-		entry_free(&e);
+	if (e == NULL)
 		return;
-	}
+	u = e->use;
+	stop_offering(e);
+	HASH_DEL(k->keys, e);
+	if (k->parsed == key)
+		forget_parsed(k);
+	entry_free(k, &e);
+	if (--u->keys != 0)
+		return;
+	HASH_DEL(k->uses, u);
+	mem_free(&u);
 }
 
 bool keyring_predecessor(const struct keyring *k, uint32_t key, uint32_t *other)
 {
 	const struct entry *of = find(k, key);
 
-	for (const struct entry *e = k->first; e != NULL && of != NULL; e = e->next)
-		if (e != of && !e->retired && strcmp(e->use, of->use) == 0) {
+	for (const struct entry *e = of != NULL ? of->use->first : NULL; e != NULL; e = e->next)
+		if (e != of) {
 			*other = e->key;
 			return true;
 		}
@@ -348,7 +429,7 @@ bool keyring_predecessor(const struct keyring *k, uint32_t key, uint32_t *other)
 
 void keyring_each(const struct keyring *k, void (*fn)(uint32_t key, void *arg), void *arg)
 {
-	for (const struct entry *e = k->first; e != NULL; e = e->next)
+	for (const struct entry *e = k->keys; e != NULL; e = e->hh.next)
 		if (!e->retired)
 			fn(e->key, arg);
 }

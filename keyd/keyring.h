@@ -23,10 +23,10 @@ bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *p
 /* The certificates of KEY, in M, valid until the key is dropped. False: there is no such key, or it was retired. */
 bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chain *m);
 /* When the first certificate of KEY ends, as tls_cert_until(). INT64_MAX also if there is no such key. */
-int64_t keyring_until(const struct keyring *k, uint32_t key);
+int64_t keyring_until(struct keyring *k, uint32_t key);
 /* Clients refuse the certificates of KEY at NOW, in unix seconds: as tls_cert_fault(). False also if there is no such
  * key. */
-bool keyring_fault(const struct keyring *k, uint32_t key, int64_t now, int64_t *until, struct str *why);
+bool keyring_fault(struct keyring *k, uint32_t key, int64_t now, int64_t *until, struct str *why);
 /* Writes KEY_CHAIN of KEY into W. False: there is no such key, or it was retired. */
 bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w);
 /* The LEN bytes at P, an OCSP response, go with the certificate of KEY if they say at NOW, in unix seconds, that it is

@@ -27,6 +27,7 @@ lib_liblib_a_SOURCES = \
 	lib/tls_cert.c lib/tls_cert.h \
 	lib/tls_scheme.c lib/tls_scheme.h \
 	lib/tls_cert_name.c lib/tls_cert_name.h \
+	lib/tls_issuers.c lib/tls_issuers.h \
 	lib/tls_ticket_keys.c lib/tls_ticket_keys.h \
 	lib/tls_trust.c lib/tls_trust.h \
 	lib/utf8.c lib/utf8.h

@@ -10,6 +10,13 @@
 #include "lib/tls_ctx.h"
 #include "lib/tls_key.h"
 
+struct certificate_pool {
+	certificate_sign_fn *sign;
+	void *owner;
+	struct tls_issuers *issuers;
+	SSL_CTX *trial;
+};
+
 /* Where the other half of a key is: lives as long as its EVP_PKEY, which connections may hold. */
 struct far_key {
 	certificate_sign_fn *sign;
@@ -77,86 +84,132 @@ static char **names_of(const X509 *cert)
 	return names;
 }
 
-bool certificate_is_for(const struct certificate *x, const char *name)
-{
-	if (x->use.what == KEY_FOR_NAME)
-		return strcmp(x->use.name, name) == 0;
-	for (size_t i = 0; x->names != NULL && x->names[i] != NULL; i++)
-		if (strcmp(x->names[i], name) == 0)
-			return true;
-	return false;
-}
-
 /* --- the certificate --- */
 
-static X509 *parse(const struct key_chain *chain, unsigned i)
+struct certificate_pool *certificate_pool_new(certificate_sign_fn *sign, void *owner)
 {
-	const unsigned char *p = chain->cert[i].der;
+	struct certificate_pool *p = mem_alloc(sizeof(*p));
 
-	return d2i_X509(NULL, &p, (long)chain->cert[i].len);
+	p->sign = sign;
+	p->owner = owner;
+	p->issuers = tls_issuers_new();
+	p->trial = tls_ctx_new(true);
+	return p;
 }
 
-static bool parse_chain(struct certificate *x, const struct key_chain *chain)
+void certificate_pool_free(struct certificate_pool **p)
 {
-	x->chain = sk_X509_new_null();
-	for (unsigned i = 0; i < chain->n; i++) {
-		X509 *cert = parse(chain, i);
+	tls_issuers_free(&(*p)->issuers);
+	SSL_CTX_free((*p)->trial);
+	mem_free(p);
+}
 
-		if (cert == NULL)
-			return false;
-		if (i == 0)
-			x->cert = cert;
-		else if (sk_X509_push(x->chain, cert) == 0)
+/* False: libcrypto does not take it. */
+static bool load(struct certificate *x)
+{
+	const unsigned char *p = (const unsigned char *)x->der.data;
+	const struct far_key from = { x->pool->sign, x->pool->owner, x->key };
+	EVP_PKEY *half;
+
+	x->cert = d2i_X509(NULL, &p, (long)x->der.len);
+	if (x->cert == NULL || (half = X509_get0_pubkey(x->cert)) == NULL)
+		return false;
+	x->pkey = new_key(half, &from);
+	return x->pkey != NULL;
+}
+
+static void unload(struct certificate *x)
+{
+	X509_free(x->cert);
+	EVP_PKEY_free(x->pkey);
+	x->cert = NULL;
+	x->pkey = NULL;
+}
+
+void certificate_load(struct certificate *x)
+{
+	if (x->cert == NULL && !load(x))
+		die_fatal("OpenSSL does not take a certificate that it has taken before");
+}
+
+/* To be freed; the certificates in it are borrowed. */
+static STACK_OF(X509) * chain_of(const struct certificate *x)
+{
+	STACK_OF(X509) *chain = sk_X509_new_null();
+
+	for (unsigned i = 0; i < x->behind; i++)
+		if (sk_X509_push(chain, x->issuer[i]->cert) == 0)
 			die_fatal("OpenSSL has no memory");
-	}
-	return x->cert != NULL;
+	return chain;
 }
 
 bool certificate_show(const struct certificate *x, SSL_CTX *ctx)
 {
-	return SSL_CTX_use_cert_and_key(ctx, x->cert, x->pkey, x->chain, 1) == 1;
+	STACK_OF(X509) *chain = chain_of(x);
+	bool good = SSL_CTX_use_cert_and_key(ctx, x->cert, x->pkey, chain, 1) == 1;
+
+	sk_X509_free(chain);
+	return good;
 }
 
 bool certificate_show_to(const struct certificate *x, SSL *ssl)
 {
-	return SSL_use_cert_and_key(ssl, x->cert, x->pkey, x->chain, 1) == 1;
-}
+	STACK_OF(X509) *chain = chain_of(x);
+	bool good = SSL_use_cert_and_key(ssl, x->cert, x->pkey, chain, 1) == 1;
 
-/* libssl takes it. */
-static bool try(const struct certificate *x)
-{
-	SSL_CTX *ctx = tls_ctx_new(true);
-	bool good = certificate_show(x, ctx);
-
-	SSL_CTX_free(ctx);
+	sk_X509_free(chain);
 	return good;
 }
 
-static bool fill(struct certificate *x, const struct key_chain *chain, const struct far_key *from)
+static bool take_issuers(struct certificate *x, const struct key_chain *chain)
 {
-	EVP_PKEY *half;
-
-	if (!parse_chain(x, chain) || (half = X509_get0_pubkey(x->cert)) == NULL)
-		return false;
-	x->pkey = new_key(half, from);
-	if (x->use.what == KEY_FOR_ITS_OWN)
-		x->names = names_of(x->cert);
-	return x->pkey != NULL && try(x);
+	x->issuer = mem_alloc(MAX(chain->n, 2U) * sizeof(const struct tls_issuer *));
+	for (; x->behind + 1 < chain->n; x->behind++) {
+		x->issuer[x->behind] =
+		    tls_issuers_take(x->pool->issuers, chain->cert[x->behind + 1].der, chain->cert[x->behind + 1].len);
+		if (x->issuer[x->behind] == NULL)
+			return false;
+	}
+	return true;
 }
 
-struct certificate *certificate_new(const struct key_chain *chain, certificate_sign_fn *sign, void *owner,
-    const char **why)
+static char **only_name(const char *name)
+{
+	char **names = mem_alloc(2 * sizeof(*names));
+
+	names[0] = mem_strdup(name);
+	return names;
+}
+
+/* False: it is nothing that libssl takes. */
+static bool fill(struct certificate *x, const struct key_chain *chain, const struct key_use *use)
+{
+	str_add(&x->der, chain->cert[0].der, chain->cert[0].len);
+	if (!take_issuers(x, chain) || !load(x) || !certificate_show(x, x->pool->trial))
+		return false;
+	x->is_rsa = EVP_PKEY_is_a(x->pkey, "RSA");
+	x->names = use->what == KEY_FOR_ITS_OWN ? names_of(x->cert) : only_name(use->name);
+	return true;
+}
+
+struct certificate *certificate_new(struct certificate_pool *pool, const struct key_chain *chain, const char **why)
 {
 	struct certificate *x = mem_alloc(sizeof(*x));
+	struct key_use use;
 
+	x->pool = pool;
 	x->key = chain->key;
 	str_add(&x->ocsp, chain->ocsp, chain->ocsp_len);
 	x->ocsp_until = chain->ocsp_until;
-	str_copy(x->text, sizeof(x->text), chain->use);
+	x->text = mem_strdup(chain->use);
 	*why = "it is for nothing that is known here";
-	if (key_use_read(chain->use, &x->use)) {
-		if (fill(x, chain, &(struct far_key){ sign, owner, chain->key }))
+	if (key_use_read(chain->use, &use)) {
+		x->protocol = use.protocol;
+		x->what = use.what;
+		if (fill(x, chain, &use)) {
+			unload(x);
 			return x;
+		}
 		*why = ERR_reason_error_string(ERR_peek_last_error());
 		ERR_clear_error();
 	}
@@ -168,12 +221,15 @@ void certificate_free(struct certificate **x)
 {
 	if (*x == NULL)
 		return;
-	X509_free((*x)->cert);
-	EVP_PKEY_free((*x)->pkey);
-	sk_X509_pop_free((*x)->chain, X509_free);
+	unload(*x);
+	for (unsigned i = 0; i < (*x)->behind; i++)
+		tls_issuers_drop((*x)->pool->issuers, (*x)->issuer[i]);
 	for (size_t i = 0; (*x)->names != NULL && (*x)->names[i] != NULL; i++)
 		mem_free(&(*x)->names[i]);
+	mem_free(&(*x)->issuer);
 	mem_free(&(*x)->names);
+	mem_free(&(*x)->text);
+	str_fini(&(*x)->der);
 	str_fini(&(*x)->ocsp);
 	mem_free(x);
 }

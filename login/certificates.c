@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <string.h>
 #include <time.h>
+#include <uthash.h>
 
 #include "lib/die.h"
 #include "lib/log.h"
@@ -28,7 +29,22 @@ struct port {
 	struct certificates *owner;
 	enum protocol protocol;
 	struct context *contexts;
+	unsigned by_address; /* certificates for clients that connect to a certain address */
 };
+
+/* One of those for the same clients. */
+struct shown {
+	struct shown *next;
+	struct certificate *x;
+};
+
+/* Clients that get the same, and what that is. */
+struct place {
+	struct shown *first; /* by text: of several with the same kind of key the first one is shown */
+	UT_hash_handle hh;
+	char key[];
+};
+enum { PLACE_MAX = TLS_NAME_MAX + 2 };
 
 struct certificates {
 	struct ev_loop *loop;
@@ -36,7 +52,10 @@ struct certificates {
 	struct key_client *client; /* NULL: there is no key process */
 	struct tls_tickets *tickets;
 	struct client_certs *client_certs;
-	struct certificate *first; /* by text: of several for the same use and kind of key the first one is shown */
+	struct certificate_pool *pool;
+	struct certificate *by_text, *by_key;
+	struct certificate *by_cert; /* those that were loaded */
+	struct place *places;
 	struct port port[PROTOCOL_COUNT];
 	bool coming;
 	void (*told)(void *arg); /* or NULL */
@@ -48,6 +67,72 @@ static size_t sign(void *owner, uint32_t key, enum tls_scheme scheme, const void
 	const struct certificates *c = owner;
 
 	return c->client != NULL ? key_client_sign(c->client, key, scheme, digest, sig) : 0;
+}
+
+/* --- who is shown what --- */
+
+/* The key of a place: its bytes. */
+static size_t place_key(char key[PLACE_MAX], enum protocol p, enum key_use_for what, const char *name)
+{
+	size_t len = MIN(strlen(name), (size_t)TLS_NAME_MAX);
+
+	key[0] = (char)p;
+	key[1] = (char)what;
+	memcpy(key + 2, name, len);
+	return 2 + len;
+}
+
+/* NULL: there is nothing. */
+static struct place *find_place(const struct certificates *c, enum protocol p, enum key_use_for what, const char *name)
+{
+	char key[PLACE_MAX];
+	struct place *place;
+	size_t len = place_key(key, p, what, name);
+
+	HASH_FIND(hh, c->places, key, len, place);
+	return place;
+}
+
+static void show_at(struct certificates *c, struct certificate *x, const char *name)
+{
+	struct place *place = find_place(c, x->protocol, x->what, name);
+	struct shown **p, *new = mem_alloc(sizeof(*new));
+
+	if (place == NULL) {
+		place = mem_alloc(sizeof(*place) + PLACE_MAX);
+		HASH_ADD_KEYPTR(hh, c->places, place->key, place_key(place->key, x->protocol, x->what, name), place);
+	}
+	for (p = &place->first; *p != NULL && strcmp((*p)->x->text, x->text) < 0;)
+		p = &(*p)->next;
+	new->x = x;
+	new->next = *p;
+	*p = new;
+}
+
+static void show_no_more(struct certificates *c, const struct certificate *x, const char *name)
+{
+	struct place *place = find_place(c, x->protocol, x->what, name);
+	struct shown **p = &place->first, *old;
+
+	while ((*p)->x != x)
+		p = &(*p)->next;
+	old = *p;
+	*p = old->next;
+	mem_free(&old);
+	if (place->first != NULL)
+		return;
+	HASH_DEL(c->places, place);
+	mem_free(&place);
+}
+
+/* It is needed now. */
+static const struct certificate *loaded(struct certificates *c, struct certificate *x)
+{
+	if (x->cert == NULL) {
+		certificate_load(x);
+		HASH_ADD(hh_cert, c->by_cert, cert, sizeof(x->cert), x);
+	}
+	return x;
 }
 
 /* --- what a client is shown --- */
@@ -73,7 +158,7 @@ struct kinds {
 
 static bool take_kind(struct kinds *k, const struct certificate *x)
 {
-	bool *kind = EVP_PKEY_is_a(x->pkey, "RSA") ? &k->rsa : &k->ec, first = !*kind;
+	bool *kind = x->is_rsa ? &k->rsa : &k->ec, first = !*kind;
 
 	*kind = true;
 	return first;
@@ -82,19 +167,16 @@ static bool take_kind(struct kinds *k, const struct certificate *x)
 /* SSL shows what is for NAME, instead of what it had. False: nothing is. */
 static bool show_for(SSL *ssl, const struct port *p, enum key_use_for what, const char *name)
 {
+	const struct place *place = find_place(p->owner, p->protocol, what, name);
 	struct kinds kinds = { false, false };
-	bool found = false;
 
-	for (const struct certificate *x = p->owner->first; x != NULL; x = x->next) {
-		if (x->use.protocol != p->protocol || x->use.what != what || !certificate_is_for(x, name) ||
-		    !take_kind(&kinds, x))
-			continue;
-		if (!found)
-			SSL_certs_clear(ssl);
-		found = true;
-		certificate_show_to(x, ssl);
-	}
-	return found;
+	if (place == NULL)
+		return false;
+	SSL_certs_clear(ssl);
+	for (const struct shown *s = place->first; s != NULL; s = s->next)
+		if (take_kind(&kinds, s->x))
+			certificate_show_to(loaded(p->owner, s->x), ssl);
+	return true;
 }
 
 /* The names of files go before those in certificates, each before wildcards. */
@@ -124,11 +206,10 @@ static int on_status(SSL *ssl, void *arg)
 {
 	const struct port *p = arg;
 	const X509 *shown = SSL_get_certificate(ssl);
-	const struct certificate *x = p->owner->first;
+	const struct certificate *x;
 	unsigned char *copy;
 
-	while (x != NULL && x->cert != shown)
-		x = x->next;
+	HASH_FIND(hh_cert, p->owner->by_cert, &shown, sizeof(shown), x);
 	if (x == NULL || x->ocsp.len == 0 || x->ocsp_until <= (int64_t)time(NULL))
 		return SSL_TLSEXT_ERR_NOACK;
 	copy = OPENSSL_memdup(x->ocsp.data, x->ocsp.len);
@@ -143,13 +224,13 @@ static int on_status(SSL *ssl, void *arg)
 /* What is for WHAT at ADDRESS, "" for all. */
 static bool show_all(SSL_CTX *ctx, const struct port *p, enum key_use_for what, const char *address)
 {
+	const struct place *place = find_place(p->owner, p->protocol, what, address);
 	struct kinds kinds = { false, false };
 	bool found = false;
 
-	for (const struct certificate *x = p->owner->first; x != NULL; x = x->next)
-		if (x->use.protocol == p->protocol && x->use.what == what && strcmp(x->use.name, address) == 0 &&
-		    take_kind(&kinds, x))
-			found = certificate_show(x, ctx) || found;
+	for (const struct shown *s = place != NULL ? place->first : NULL; s != NULL; s = s->next)
+		if (take_kind(&kinds, s->x))
+			found = certificate_show(loaded(p->owner, s->x), ctx) || found;
 	return found;
 }
 
@@ -201,19 +282,7 @@ static void forget_contexts(struct port *p)
 
 bool certificates_by_address(const struct certificates *c, enum protocol p)
 {
-	for (const struct certificate *x = c->first; x != NULL; x = x->next)
-		if (x->use.protocol == p && x->use.what == KEY_FOR_ADDRESS)
-			return true;
-	return false;
-}
-
-/* There is something for clients at ADDRESS alone. */
-static bool has_address(const struct certificates *c, enum protocol p, const char *address)
-{
-	for (const struct certificate *x = c->first; x != NULL; x = x->next)
-		if (x->use.protocol == p && x->use.what == KEY_FOR_ADDRESS && strcmp(x->use.name, address) == 0)
-			return true;
-	return false;
+	return c->port[p].by_address != 0;
 }
 
 SSL_CTX *certificates_context(struct certificates *c, enum protocol p, bool starttls, const struct net_addr *here)
@@ -223,7 +292,7 @@ SSL_CTX *certificates_context(struct certificates *c, enum protocol p, bool star
 
 	if (here != NULL)
 		net_addr_text(here, address);
-	if (!has_address(c, p, address))
+	if (find_place(c, p, KEY_FOR_ADDRESS, address) == NULL) /* nothing is for that address alone */
 		address[0] = '\0';
 	for (x = c->port[p].contexts; x != NULL; x = x->next)
 		if (x->starttls == starttls && strcmp(x->address, address) == 0)
@@ -239,48 +308,70 @@ SSL_CTX *certificates_context(struct certificates *c, enum protocol p, bool star
 
 /* --- what the key process tells --- */
 
-/* Takes out the certificate for the use TEXT, or of number KEY if that is NULL. */
-static void take_out(struct certificates *c, const char *text, uint32_t key)
+/* Contexts have what is for all or for an address. */
+static void on_change(struct certificates *c, const struct certificate *x)
 {
-	for (struct certificate **p = &c->first; *p != NULL; p = &(*p)->next) {
-		struct certificate *x = *p;
+	if (x->what == KEY_FOR_ALL || x->what == KEY_FOR_ADDRESS)
+		forget_contexts(&c->port[x->protocol]);
+}
 
-		if (text != NULL ? strcmp(x->text, text) != 0 : x->key != key)
-			continue;
-		*p = x->next;
-		forget_contexts(&c->port[x->use.protocol]);
-		certificate_free(&x);
+static void take_in(struct certificates *c, struct certificate *x)
+{
+	HASH_ADD_KEYPTR(hh_text, c->by_text, x->text, strlen(x->text), x);
+	HASH_ADD(hh_key, c->by_key, key, sizeof(x->key), x);
+	for (size_t i = 0; x->names[i] != NULL; i++)
+		show_at(c, x, x->names[i]);
+	c->port[x->protocol].by_address += x->what == KEY_FOR_ADDRESS;
+	on_change(c, x);
+}
+
+/* X may be NULL. */
+static void take_out(struct certificates *c, struct certificate *x)
+{
+	if (x == NULL)
 		return;
-	}
+	HASH_DELETE(hh_text, c->by_text, x);
+	HASH_DELETE(hh_key, c->by_key, x);
+	if (x->cert != NULL)
+		HASH_DELETE(hh_cert, c->by_cert, x);
+	for (size_t i = 0; x->names[i] != NULL; i++)
+		show_no_more(c, x, x->names[i]);
+	c->port[x->protocol].by_address -= x->what == KEY_FOR_ADDRESS;
+	on_change(c, x);
+	certificate_free(&x);
+}
+
+static struct certificate *find_text(const struct certificates *c, const char *text)
+{
+	struct certificate *x;
+
+	HASH_FIND(hh_text, c->by_text, text, strlen(text), x);
+	return x;
 }
 
 static void on_chain(const struct key_chain *chain, void *arg)
 {
 	struct certificates *c = arg;
-	struct certificate **p = &c->first, *x;
+	struct certificate *x;
 	const char *why;
 
-	if ((x = certificate_new(chain, sign, c, &why)) == NULL) {
+	if ((x = certificate_new(c->pool, chain, &why)) == NULL) {
 		log_error("a certificate (%s) is not used: %s", chain->use, why);
 		return;
 	}
-	take_out(c, x->text, 0);
-	while (*p != NULL && strcmp((*p)->text, x->text) < 0)
-		p = &(*p)->next;
-	x->next = *p;
-	*p = x;
-	forget_contexts(&c->port[x->use.protocol]);
+	take_out(c, find_text(c, x->text));
+	take_in(c, x);
 }
 
 /* The key process has told everything: what only the one before had was taken away in between. */
 static void all_told(struct certificates *c)
 {
-	const struct certificate *next;
+	struct certificate *next;
 
-	for (const struct certificate *x = c->first; x != NULL; x = next) {
-		next = x->next;
+	for (struct certificate *x = c->by_text; x != NULL; x = next) {
+		next = x->hh_text.next;
 		if (x->old)
-			take_out(c, x->text, 0);
+			take_out(c, x);
 	}
 	c->coming = false;
 	if (c->told != NULL)
@@ -291,17 +382,21 @@ static void on_begins(void *arg)
 {
 	struct certificates *c = arg;
 
-	for (struct certificate *x = c->first; x != NULL; x = x->next)
+	for (struct certificate *x = c->by_text; x != NULL; x = x->hh_text.next)
 		x->old = true;
 	c->coming = true;
 }
 
 static void on_gone(uint32_t key, void *arg)
 {
+	struct certificates *c = arg;
+	struct certificate *x;
+
+	HASH_FIND(hh_key, c->by_key, &key, sizeof(key), x);
 	if (key == KEY_GONE_OTHERS)
-		all_told(arg);
+		all_told(c);
 	else
-		take_out(arg, NULL, key);
+		take_out(c, x);
 }
 
 struct certificates *certificates_new(struct ev_loop *loop, const struct settings *set)
@@ -314,6 +409,7 @@ struct certificates *certificates_new(struct ev_loop *loop, const struct setting
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		c->port[p] = (struct port){ .owner = c, .protocol = p };
 	c->client_certs = client_certs_new(set);
+	c->pool = certificate_pool_new(sign, c);
 	return c;
 }
 
@@ -322,8 +418,9 @@ void certificates_free(struct certificates **c)
 	if (*c == NULL)
 		return;
 	key_client_free(&(*c)->client);
-	while ((*c)->first != NULL)
-		take_out(*c, NULL, (*c)->first->key);
+	while ((*c)->by_text != NULL)
+		take_out(*c, (*c)->by_text);
+	certificate_pool_free(&(*c)->pool);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		forget_contexts(&(*c)->port[p]);
 	tls_tickets_free(&(*c)->tickets);
@@ -361,12 +458,10 @@ void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_ke
 	tls_tickets_set(c->tickets, keys);
 }
 
-void certificates_show_to_peer(const struct certificates *c, SSL *ssl)
+void certificates_show_to_peer(struct certificates *c, SSL *ssl)
 {
-	const struct certificate *x = c->first;
+	const struct place *place = find_place(c, 0, KEY_FOR_PEERS, "");
 
-	while (x != NULL && x->use.what != KEY_FOR_PEERS)
-		x = x->next;
-	if (x != NULL)
-		certificate_show_to(x, ssl);
+	if (place != NULL)
+		certificate_show_to(loaded(c, place->first->x), ssl);
 }

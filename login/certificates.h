@@ -34,6 +34,6 @@ bool certificates_by_address(const struct certificates *c, enum protocol p);
  * for the name that a client asks for, else what is for HERE, else what is for all. NULL: there is no certificate. */
 SSL_CTX *certificates_context(struct certificates *c, enum protocol p, bool starttls, const struct net_addr *here);
 /* SSL, of a connection to a peer, shows what is for peers, if there is such a certificate and the peer asks for one. */
-void certificates_show_to_peer(const struct certificates *c, SSL *ssl);
+void certificates_show_to_peer(struct certificates *c, SSL *ssl);
 
 #endif

@@ -49,6 +49,7 @@ tests_unit_test_master_SOURCES = tests/unit/test_master.c
 tests_unit_test_master_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_certificates
 tests_unit_test_certificates_SOURCES = tests/unit/test_certificates.c login/certificate.c login/client_certs.c $(TLS_TEST)
+tests_unit_test_certificates_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=strcmp,--wrap=memcmp
 tests_unit_test_certificates_LDADD = $(NODE_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_cert_files
 tests_unit_test_cert_files_SOURCES = tests/unit/test_cert_files.c
@@ -260,7 +261,7 @@ tests_unit_test_tls_cert_SOURCES = tests/unit/test_tls_cert.c $(TLS_TEST)
 tests_unit_test_tls_cert_LDADD = $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_keyd
 tests_unit_test_keyd_SOURCES = tests/unit/test_keyd.c $(TLS_TEST)
-tests_unit_test_keyd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fd_wait,--wrap=log_warn,--wrap=log_error
+tests_unit_test_keyd_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fd_wait,--wrap=log_warn,--wrap=log_error,--wrap=strcmp,--wrap=memcmp
 tests_unit_test_keyd_LDADD = $(KEYD_LIBS) $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_tls_tickets
 tests_unit_test_tls_tickets_SOURCES = tests/unit/test_tls_tickets.c $(TLS_TEST)

@@ -8,12 +8,30 @@
 #include "login/certificates.c" /* to tell it what a key process would */
 #include "tests/unit/tls_test.h"
 
-enum { KEYS = 16 };
+enum { KEYS = 512 };
 
 static struct certificates *all;
 static struct settings *set;
 static struct tls_signer *signer[KEYS]; /* by number, as the key process has them */
 static EVP_PKEY *ec, *rsa;
+static unsigned compared; /* names, keys and the like */
+
+int __real_strcmp(const char *a, const char *b);
+int __real_memcmp(const void *a, const void *b, size_t n);
+int __wrap_strcmp(const char *a, const char *b);
+int __wrap_memcmp(const void *a, const void *b, size_t n);
+
+int __wrap_strcmp(const char *a, const char *b)
+{
+	compared++;
+	return __real_strcmp(a, b);
+}
+
+int __wrap_memcmp(const void *a, const void *b, size_t n)
+{
+	compared++;
+	return __real_memcmp(a, b, n);
+}
 
 /* --- the key process --- */
 
@@ -290,6 +308,48 @@ static void test_settings(void)
 	end();
 }
 
+/* A certificate that is told, and one that is looked up, cost what they cost if there is no other. Those that nobody
+ * has asked for are kept as bytes. */
+static void test_many(void)
+{
+	static const char *const asked[] = { "h7.example", "imap.h7.example", "any.h7.example", "x.unknown.example" };
+	unsigned alone[ARRAY_LEN(asked)], first = 0;
+	char use[64], alt[128];
+
+	begin();
+	tell(1, "imapd_ssl", ec, "DNS:all.example", 0);
+	for (unsigned n = 7; n < KEYS; n++) {
+		compared = 0;
+		snprintf(use, sizeof(use), "imapd_ssl its-own h%u.pem", n);
+		snprintf(alt, sizeof(alt), "DNS:h%u.example,DNS:imap.h%u.example,DNS:*.h%u.example,DNS:h%u.example", n,
+		    n, n, n);
+		tell(n, use, ec, alt, 0);
+		if (n == 7) {
+			first = compared;
+			for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+				compared = 0;
+				CU_ASSERT_STRING_NOT_EQUAL(shown(&(struct want){ .sni = asked[i] }), "");
+				alone[i] = compared;
+			}
+		}
+		CU_ASSERT(compared < first + 100);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
+		compared = 0;
+		CU_ASSERT_STRING_EQUAL(shown(&(struct want){ .sni = asked[i] }),
+		    i < 3 ? "h7.example/ec" : "all.example/ec");
+		CU_ASSERT(compared < alone[i] + 100);
+	}
+	CU_ASSERT_EQUAL(HASH_CNT(hh_cert, all->by_cert), 2);
+	compared = 0;
+	for (uint32_t n = KEYS - 1; n >= 7; n--)
+		on_gone(n, all);
+	CU_ASSERT(compared < KEYS * 100);
+	EXPECT("all.example/ec", .sni = "h7.example");
+	CU_ASSERT_EQUAL(HASH_COUNT(all->places), 1);
+	end();
+}
+
 static const struct unit_case cases[] = {
 	{ "choice", test_choice },
 	{ "change", test_change },
@@ -297,6 +357,7 @@ static const struct unit_case cases[] = {
 	{ "order", test_order },
 	{ "OCSP", test_ocsp },
 	{ "settings", test_settings },
+	{ "many", test_many },
 	{ NULL, NULL },
 };
 UNIT_MAIN("certificates", cases)

@@ -33,6 +33,25 @@ bool __wrap_fd_wait(int fd, short events, int64_t deadline)
 	return !no_time && __real_fd_wait(fd, events, deadline);
 }
 
+static unsigned compared; /* uses, numbers and the like */
+
+int __real_strcmp(const char *a, const char *b);
+int __real_memcmp(const void *a, const void *b, size_t n);
+int __wrap_strcmp(const char *a, const char *b);
+int __wrap_memcmp(const void *a, const void *b, size_t n);
+
+int __wrap_strcmp(const char *a, const char *b)
+{
+	compared++;
+	return __real_strcmp(a, b);
+}
+
+int __wrap_memcmp(const void *a, const void *b, size_t n)
+{
+	compared++;
+	return __real_memcmp(a, b, n);
+}
+
 void __wrap_log_warn(const char *fmt, ...);
 void __wrap_log_warn(const char *fmt UNUSED, ...)
 {
@@ -216,6 +235,9 @@ static void test_files(void)
 	add_pem(&pem, ec, other, NULL);
 	add_pem(&pem, rsa, cert, NULL);
 	TRY(10, false); /* two keys */
+	add_pem(&pem, ec, other, NULL);
+	str_adds(&pem, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+	TRY(10, false); /* which of them it is meant to be nobody knows */
 	add_pem(&pem, rsa, cert, "secret");
 	TRY(10, false);
 	add_pem(&pem, ed, edc, NULL);
@@ -256,6 +278,42 @@ static void test_files(void)
 	EVP_PKEY_free(rsa);
 	EVP_PKEY_free(ec);
 	EVP_PKEY_free(ed);
+}
+
+/* Each of many costs what the first one has cost, and is found. */
+static void test_many_keys(void)
+{
+	enum { MANY = 300 };
+	EVP_PKEY *key = tls_test_key("P-256");
+	X509 *cert = tls_test_cert(key, "a.example");
+	struct str pem = STR_INIT;
+	char use[64], err[256];
+	uint32_t other;
+
+	begin();
+	add_pem(&pem, key, cert, NULL);
+	for (uint32_t n = 1; n <= 2 * MANY; n++) {
+		compared = 0;
+		snprintf(use, sizeof(use), "imapd_ssl its-own h%u.pem", (unsigned)(n % MANY));
+		CU_ASSERT(keyring_add(keyd.ring, n, use, pem.data, pem.len, err, sizeof(err)));
+		CU_ASSERT_EQUAL(keyring_predecessor(keyd.ring, n, &other), n > MANY);
+		CU_ASSERT(n <= MANY || other == n - MANY);
+		CU_ASSERT(compared < 100);
+	}
+	compared = 0;
+	for (uint32_t n = 1; n <= MANY; n++) {
+		CU_ASSERT_EQUAL(keyring_retire(keyd.ring, n), true);
+		CU_ASSERT_FALSE(keyring_predecessor(keyd.ring, n + MANY, &other));
+		CU_ASSERT_FALSE(has(n));
+		if (n % 2 == 0)
+			keyring_drop(keyd.ring, n);
+		CU_ASSERT(has(n + MANY));
+	}
+	CU_ASSERT(compared < MANY * 100);
+	end();
+	str_fini(&pem);
+	X509_free(cert);
+	EVP_PKEY_free(key);
 }
 
 /* What libssl does not take, login workers could not show: it replaces nothing, whether it stands first or behind. */
@@ -946,6 +1004,7 @@ static void test_client(void)
 static const struct unit_case cases[] = {
 	{ "what clients refuse replaces nothing better", test_what_clients_refuse },
 	{ "files", test_files },
+	{ "many keys", test_many_keys },
 	{ "a chain that libssl does not take", test_weak_chain },
 	{ "many certificates to read", test_many_certificates_to_read },
 	{ "files passed again", test_passed_again },

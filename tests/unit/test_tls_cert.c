@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/tls_cert.h"
+#include "lib/tls_issuers.h"
 
 enum { DAY = 24 * 3600 };
 
@@ -205,6 +206,35 @@ static void test_use(void)
 	X509_free(cert);
 }
 
+/* One that stands in several chains is held once, until the last of them has dropped it; half of one is none. */
+static void test_issuers(void)
+{
+	struct tls_issuers *t = tls_issuers_new();
+	const struct tls_issuer *a, *b, *c;
+	unsigned char *der = NULL, *other = NULL;
+	size_t len = (size_t)i2d_X509(middle, &der), other_len = (size_t)i2d_X509(root, &other);
+
+	for (size_t n = 0; n < len; n++)
+		CU_ASSERT_PTR_NULL(tls_issuers_take(t, der, n));
+	a = tls_issuers_take(t, der, len);
+	b = tls_issuers_take(t, der, len);
+	c = tls_issuers_take(t, other, other_len);
+	CU_ASSERT_FATAL(a != NULL && c != NULL);
+	CU_ASSERT(a == b && a != c);
+	OPENSSL_free(der);
+	tls_issuers_drop(t, a);
+	CU_ASSERT_EQUAL(X509_cmp(b->cert, middle), 0);
+	CU_ASSERT_EQUAL(X509_cmp(c->cert, root), 0);
+	tls_issuers_drop(t, b);
+	tls_issuers_drop(t, c);
+	other = OPENSSL_realloc(other, other_len + 1);
+	other[other_len] = '\0';
+	CU_ASSERT_PTR_NULL(tls_issuers_take(t, other, other_len + 1)); /* something behind it */
+	OPENSSL_free(other);
+	tls_issuers_free(&t);
+	CU_ASSERT_EQUAL(ERR_peek_error(), 0);
+}
+
 static const struct unit_case cases[] = {
 	{ "set up", set_up },
 	{ "period", test_period },
@@ -214,6 +244,7 @@ static const struct unit_case cases[] = {
 	{ "names", test_names },
 	{ "use", test_use },
 	{ "what every client refuses", test_fault },
+	{ "issuers", test_issuers },
 	{ "tear down", tear_down },
 	{ NULL, NULL },
 };
