@@ -7,6 +7,8 @@ import signal
 import socket
 import struct
 
+from pool import wait_for
+
 SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
@@ -68,23 +70,31 @@ def other_end(inode):
 
 
 class Taken:
-    """The message sockets of the worker PID of NODE; by default it is stopped meanwhile, so that answers come here."""
+    """The message sockets of the worker PID of NODE; by default it is stopped meanwhile, so that answers come here. One that
+    was just started has its channels to ROLES a moment later: they are waited for."""
 
-    def __init__(self, node, pid, stop=True):
-        self.pid, self.stop, self.ours, self.others = pid, stop, {}, {}
-        # The master keeps the key process's end, too: the last one counts.
-        theirs = {inode: (role, p, fd) for role in ("master", "authd", "spawn", "key") for p in node.pids(role)
-                  for inode, fd in sockets(p).items()}
-        for inode, fd in sockets(pid).items():
-            if fd == 4:
-                continue  # the log
-            found = theirs.get(other_end(inode))
-            if found is not None:
-                self.ours[found[0]] = socket.socket(fileno=descriptor_of(pid, fd))
-                self.others[found[0]] = found[1:]
-        assert set(self.ours) == {"authd", "spawn", "key", "master"}, self.ours
+    def __init__(self, node, pid, stop=True, roles=("authd", "spawn", "key", "master")):
+        self.pid, self.stop, self.ours, self.others = pid, False, {}, {}
+        wait_for(f"worker {pid} has its channels to {', '.join(roles)}", lambda: self.take(node, set(roles)))
+        self.stop = stop
         if stop:
             os.kill(pid, signal.SIGSTOP)
+
+    def take(self, node, roles):
+        """False, and nothing is taken: it does not have all of them yet."""
+        try:
+            # The master keeps the key process's end, too: the last one counts.
+            theirs = {inode: (role, p, fd) for role in ("master", "authd", "spawn", "key") for p in node.pids(role)
+                      for inode, fd in sockets(p).items()}
+            ends = {theirs[far][0]: (fd, theirs[far][1:]) for inode, fd in sockets(self.pid).items() if fd != 4  # the log
+                    for far in [other_end(inode)] if far in theirs}
+            if set(ends) == roles:
+                for role, (fd, self.others[role]) in ends.items():
+                    self.ours[role] = socket.socket(fileno=descriptor_of(self.pid, fd))
+                return True
+        except OSError:
+            self.close()  # a process ended, or closed one, while it was looked at
+        return False
 
     def __enter__(self):
         return self
@@ -109,12 +119,12 @@ class Taken:
         s.sendmsg([message], control, socket.MSG_NOSIGNAL)
 
     def ask(self, role, message):
-        """The bytes of the signature that came for it."""
+        """The bytes of the signature that came for it. A worker that was just started may not have read what comes first."""
         self.send(role, message)
-        answer = self.ours[role].recv(65536)
-        kind, _, length = struct.unpack("<HII", answer[:10])
-        assert kind == TYPES["KEY_SIGNED"]
-        return length
+        answer = b""
+        while answer[:2] != struct.pack("<H", TYPES["KEY_SIGNED"]):
+            answer = self.ours[role].recv(65536)
+        return struct.unpack("<I", answer[6:10])[0]
 
     def take_all(self, role):
         """Reads, in the place of the stopped worker, what ROLE has for it: until nothing more comes for a second."""

@@ -14,7 +14,7 @@ import pytest
 
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer
-from messages import TYPES, descriptor_of
+from messages import TYPES, Taken, descriptor_of
 from pool import SLOW, Account, Marks, events, wait_for
 
 LIMIT = 3
@@ -267,19 +267,6 @@ def test_killed_among_logins(one, role):
     assert not [line for line in node.log().splitlines() if "bad message" in line or "unexpected message" in line]
 
 
-def channels(pid):
-    """Copies of a process's message sockets, except those that every role has."""
-    found = []
-    for fd in sorted(int(n) for n in os.listdir(f"/proc/{pid}/fd")):
-        if fd > 6 and os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:"):
-            s = socket.socket(fileno=descriptor_of(pid, fd))
-            if s.family == socket.AF_UNIX and s.type == socket.SOCK_SEQPACKET:
-                found.append(s)
-            else:
-                s.close()
-    return found
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may take another process's descriptors")
 def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
     """An attacker does not keep its sockets; its successor serves, and the sessions of other workers stay."""
@@ -288,13 +275,10 @@ def test_a_worker_that_speaks_as_none_of_ours_is_ended(make_pool):
     node.expect_dirty = True
     node.expected.append("bad message")
     # Messages of unknown types; a bundle of bundles.
-    for which, words in enumerate([b"\xff\x7f\0\0", b"\xff\xff" + b"\x02\0\0\0\xff\xff" * 32]):
+    for role, words in (("authd", b"\xff\x7f\0\0"), ("spawn", b"\xff\xff" + b"\x02\0\0\0\xff\xff" * 32)):
         workers = wait_for("both workers are there", lambda: len(node.pids("worker")) == 2 and node.pids("worker"))
-        socks = channels(workers[0])
-        assert len(socks) == 2, "to authd and to spawn"
-        socks[which].send(words)
-        for s in socks:
-            s.close()
+        with Taken(node, workers[0], stop=False, roles=("authd", "spawn", "master")) as t:
+            t.send(role, words)
         wait_for("it is gone", lambda: workers[0] not in node.pids("worker"))
         wait_for("there is another", lambda: len(node.pids("worker")) == 2)
         assert workers[1] in node.pids("worker")
