@@ -18,6 +18,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/cert_news.h"
+#include "master/channels.h"
 #include "master/client_trust.h"
 #include "master/keys.h"
 #include "master/logfile.h"
@@ -28,7 +29,6 @@
 #include "master/trust.h"
 #include "master/watchdog.h"
 #include "node/msg_control.h"
-#include "node/msg_key.h"
 #include "node/msg_channel.h"
 
 static struct msgw out;
@@ -99,106 +99,10 @@ static void send_plain(struct child *c, uint16_t type)
 	children_send(c, &out, -1);
 }
 
-/* -- channels between roles -- */
-
-/* A key process and a login worker are if they have the same slot. */
-static bool are_peers(const struct post *a, const struct post *b)
-{
-	static const uint8_t talk[ROLE_COUNT] = {
-		[ROLE_WORKER] = 1 << ROLE_AUTHD | 1 << ROLE_SPAWN | 1 << ROLE_KEY,
-		[ROLE_AUTHD] = 1 << ROLE_WORKER | 1 << ROLE_SPAWN | 1 << ROLE_AUTHWORKER,
-		[ROLE_AUTHWORKER] = 1 << ROLE_AUTHD,
-		[ROLE_SPAWN] = 1 << ROLE_WORKER | 1 << ROLE_AUTHD,
-		[ROLE_KEY] = 1 << ROLE_WORKER,
-	};
-
-	if ((a->role == ROLE_KEY || b->role == ROLE_KEY) && a->slot != b->slot)
-		return false;
-	return (talk[a->role] & 1 << b->role) != 0;
-}
-
-static bool send_channel(struct child *to, const struct child *other, int sock)
-{
-	control_channel_write(&out,
-	    &(struct control_process){ other->post->role, other->post->slot, other->generation });
-	return children_send(to, &out, sock);
-}
-
 static void close_fd(int fd)
 {
 	if (fd != -1)
 		close(fd);
-}
-
-static bool is_key_pair(const struct child *a, const struct child *b)
-{
-	return a->post->role == ROLE_KEY || b->post->role == ROLE_KEY;
-}
-
-static struct child *worker_of(struct child *a, struct child *b)
-{
-	return a->post->role == ROLE_WORKER ? a : b;
-}
-
-static void forget_key_end(struct child *worker)
-{
-	close_fd(worker->key_end);
-	worker->key_end = -1;
-}
-
-/* A worker has one channel to all key processes of its slot: what it asks while there is none waits there for the next
- * one. It gets it before it accepts clients, to wait for the certificates. */
-static void begin_key_channel(struct child *worker)
-{
-	int fd[2];
-
-	if (worker->key_end != -1 || msg_pair(fd) != 0)
-		return;
-	control_channel_write(&out, &(struct control_process){ ROLE_KEY, worker->post->slot, 0 });
-	if (children_send(worker, &out, fd[0]))
-		worker->key_end = fd[1];
-	else
-		close(fd[1]);
-	close(fd[0]);
-}
-
-static void make_key_channel(struct child *worker, struct child *key)
-{
-	begin_key_channel(worker);
-	if (worker->key_end == -1 || !send_channel(key, worker, worker->key_end))
-		missing_add(worker, CTL_CHANNEL, key, 0);
-}
-
-static void make_channel(struct child *a, struct child *b)
-{
-	int fd[2];
-
-	if (is_key_pair(a, b)) {
-		make_key_channel(worker_of(a, b), worker_of(a, b) == a ? b : a);
-		return;
-	}
-	if (msg_pair(fd) != 0) {
-		missing_add(a, CTL_CHANNEL, b, 0);
-		return;
-	}
-	if (!send_channel(a, b, fd[0]) || !send_channel(b, a, fd[1]))
-		missing_add(a, CTL_CHANNEL, b, 0);
-	close(fd[0]);
-	close(fd[1]);
-}
-
-/* A retired auth worker only finishes what it has; a retired login worker still reports ends of sessions. */
-static bool takes_channels(const struct child *c)
-{
-	return c->introduced && c->control != NULL && !(c->retired && c->post->role == ROLE_AUTHWORKER);
-}
-
-static void introduce(struct child *c)
-{
-	for (struct child *o = c->post->m->children; o != NULL; o = o->next)
-		if (o != c && are_peers(c->post, o->post) && takes_channels(o))
-			make_channel(c, o);
-	c->introduced = true;
 }
 
 /* -- the first messages of a process -- */
@@ -256,6 +160,17 @@ static void retire(struct child *c)
 	}
 }
 
+/* P has no process any more; what runs there finishes. */
+static void give_up(struct post *p)
+{
+	p->wanted = false;
+	p->current = NULL;
+	ev_timer_stop(p->m->loop, &p->restart);
+	for (struct child *c = p->m->children; c != NULL; c = c->next)
+		if (c->post == p)
+			retire(c);
+}
+
 static bool serves_clients(enum role role)
 {
 	return role == ROLE_WORKER || role == ROLE_SPAWN;
@@ -296,7 +211,7 @@ static bool on_unfit(const struct child *by, struct msgr *r)
 		return false;
 	for (const struct child *c = by->post->m->children; c != NULL; c = c->next)
 		if (c->post->role == ROLE_WORKER && c->post->slot == slot && c->generation == generation &&
-		    are_peers(by->post, c->post))
+		    channels_are_peers(by->post, c->post))
 			kill(c->pid, SIGKILL);
 	return true;
 }
@@ -323,45 +238,24 @@ static bool on_key_news(struct msgr *r)
 	return true;
 }
 
-static struct child *find_child(const struct master *m, enum role role, unsigned slot, uint64_t generation)
-{
-	for (struct child *c = m->children; c != NULL; c = c->next)
-		if (c->post->role == role && c->post->slot == slot && c->generation == generation)
-			return c;
-	return NULL;
-}
-
 /* A worker gets the certificates that those of peers have to lead to. */
 static bool takes_keys(const struct child *c)
 {
 	return c->post->role == ROLE_WORKER || c->post->role == ROLE_KEY;
 }
 
-static struct child *key_process_of(const struct child *worker)
-{
-	for (struct child *c = worker->post->m->children; c != NULL; c = c->next)
-		if (is_key_pair(c, worker) && are_peers(c->post, worker->post) && takes_channels(c))
-			return c;
-	return NULL;
-}
-
 static bool on_missed(struct child *c, struct msgr *r)
 {
 	struct control_missed m;
-	struct child *other;
 
 	if (!control_missed_read(r, &m))
 		return false;
-	other = m.type == CTL_CHANNEL ? find_child(c->post->m, m.other.role, m.other.slot, m.other.generation) : NULL;
-	if (m.type == CTL_CHANNEL && m.other.role == ROLE_KEY && c->post->role == ROLE_WORKER) {
-		forget_key_end(c);
-		other = key_process_of(c);
-	}
-	if (m.type == CTL_CHANNEL && (other == NULL || !are_peers(c->post, other->post)))
-		return true;
-	if (m.type == CTL_CHANNEL || m.type == CTL_SETTINGS || (m.type == CTL_KEY && takes_keys(c)) ||
-	    (m.type == CTL_LISTEN && slots_serves(c, m.other.slot)))
-		missing_add(c, m.type, other, m.type == CTL_LISTEN ? m.other.slot : 0);
+	if (m.type == CTL_CHANNEL)
+		channels_missed(c, &m.other);
+	else if (m.type == CTL_SETTINGS || (m.type == CTL_KEY && takes_keys(c)))
+		missing_add(c, m.type, NULL, 0);
+	else if (m.type == CTL_LISTEN && slots_serves(c, m.other.slot))
+		missing_add(c, m.type, NULL, m.other.slot);
 	else if (m.type == CTL_TRUST)
 		client_trust_missed();
 	slots_update(c->post->m);
@@ -528,6 +422,19 @@ static void on_held(struct child *c, bool held)
 	slots_update(c->post->m);
 }
 
+/* It outlives the settings that want it, until the last worker has ended that may need it for a handshake. */
+static bool needs_key_process(const struct master *m, unsigned slot)
+{
+	return (keys_wanted(m->set) && slot < children_worker_slots(m->set)) || channels_use_keys(m, slot);
+}
+
+static void end_idle_key_process(struct master *m, unsigned slot)
+{
+	for (struct post *p = m->posts; p != NULL; p = p->next)
+		if (p->role == ROLE_KEY && p->slot == slot && p->wanted && !needs_key_process(m, slot))
+			give_up(p);
+}
+
 static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 {
 	struct child *c = CONTAINER_OF(w, struct child, watcher);
@@ -545,10 +452,11 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 	unlink_child(c);
 	missing_forget(c);
 	slots_forget(c);
-	forget_key_end(c);
+	channels_forget(c);
 	if (!c->ready)
 		reload_progress(m, c);
 	after_death(m, c);
+	end_idle_key_process(m, c->post->slot);
 	slots_update(m);
 	mem_free(&c);
 }
@@ -735,9 +643,7 @@ static void start_process(struct post *p)
 	}
 	if (p->role == ROLE_KEY)
 		keys_begin(c);
-	if (p->role == ROLE_WORKER && keys_wanted(p->m->set))
-		begin_key_channel(c);
-	introduce(c);
+	channels_begin(c);
 	if (p->m->state != MASTER_STARTING)
 		begin(c);
 }
@@ -774,8 +680,9 @@ static void make_posts(struct master *m)
 		need_post(m, ROLE_AUTHWORKER, i);
 	for (unsigned i = 0; i < workers; i++)
 		need_post(m, ROLE_WORKER, i);
-	for (unsigned i = 0; i < workers && keys_wanted(m->set); i++)
-		need_post(m, ROLE_KEY, i);
+	for (const struct post *p = m->posts; p != NULL; p = p->next)
+		if (p->role == ROLE_WORKER && needs_key_process(m, p->slot))
+			need_post(m, ROLE_KEY, p->slot);
 	keys_update(m);
 	trust_update(m);
 	client_trust_update(m);
@@ -813,22 +720,15 @@ void children_repeat(struct child *c, uint16_t what, struct child *other, unsign
 		keys_repeat(c);
 	else if (what == CTL_KEY)
 		trust_begin(c);
-	else if (takes_channels(c) && takes_channels(other)) {
-		if (is_key_pair(c, other))
-			forget_key_end(worker_of(c, other)); /* either of them may have missed its own */
-		make_channel(c, other);
-	}
+	else
+		channels_repeat(c, other);
 }
 
 /* If the process of the post waits for its restart, it is started now: the new settings may have fixed the cause. */
 static void renew_post(struct post *p)
 {
 	if (!p->wanted) {
-		ev_timer_stop(p->m->loop, &p->restart);
-		p->current = NULL;
-		for (struct child *c = p->m->children; c != NULL; c = c->next)
-			if (c->post == p)
-				retire(c);
+		give_up(p);
 	} else if (p->current == NULL || p->role == ROLE_WORKER || p->role == ROLE_AUTHWORKER) {
 		start_process(p);
 	} else if (p->role != ROLE_KEY) { /* that may look at no file, and does the same with any settings */

@@ -29,6 +29,7 @@ master_libmaster_a_SOURCES = \
 sbin_PROGRAMS += sbin/waypostd
 bin_PROGRAMS += bin/waypost
 sbin_waypostd_SOURCES = \
+	master/channels.c master/channels.h \
 	master/children.c master/master.h \
 	master/control.c \
 	master/keys.c master/keys.h \

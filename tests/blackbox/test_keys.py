@@ -1,0 +1,117 @@
+"""The life of key processes: who begins a handshake gets its end, whatever happens to them and to the settings meanwhile."""
+import contextlib
+import os
+import signal
+import socket
+import ssl
+
+import pytest
+
+from certificates import context, install, make_pem
+from pool import PATIENCE, Account, Pool, free_port, render, wait_for
+
+ANNA = "anna@example.com"
+
+
+@pytest.fixture
+def pool(request):
+    p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 4, "LOGIN_TIMEOUT": 120},
+             accounts=[Account(ANNA)])
+    p.tls_port = free_port(p.addresses)
+    install(p, make_pem(p.root, "first.example", "ec"))
+    p.write_conf({"imapd-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": p.tls_port, "TLS_CERTFILE": os.path.join(p.root, "pool.pem")}})
+    p.start()
+    yield p
+    p.close()
+
+
+class Half:
+    """A client of which the worker has got a part of the first message."""
+
+    def __init__(self, pool):
+        self.sock = socket.create_connection((pool.addresses[0], pool.tls_port), timeout=PATIENCE)
+        self.inside, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context().wrap_bio(self.inside, self.out)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        first = self.out.read()
+        self.sock.sendall(first[:50])
+        self.rest = first[50:]
+
+    def step(self, call):
+        while True:
+            try:
+                result = call()
+                self.sock.sendall(self.out.read())
+                return result
+            except ssl.SSLWantReadError:
+                self.sock.sendall(self.out.read())
+                data = self.sock.recv(65536)
+                if not data:
+                    raise ConnectionResetError from None
+                self.inside.write(data)
+
+    def finish(self):
+        """The name in the certificate; the greeting has come."""
+        self.sock.sendall(self.rest)
+        self.step(self.tls.do_handshake)
+        assert self.step(lambda: self.tls.read(1000)).startswith(b"* OK")
+        return [n for n in (b"first.example", b"second.example") if n in self.tls.getpeercert(binary_form=True)][0].decode()
+
+    def close(self):
+        self.sock.close()
+
+
+def failures(halves):
+    """What became of those that did not get their handshake."""
+    failed = []
+    for h in halves:
+        try:
+            h.finish()
+        except OSError as e:
+            failed.append(e)
+        h.close()
+    return failed
+
+
+def begin_handshakes(pool, n):
+    """N of them, which workers have accepted."""
+    halves = [Half(pool) for _ in range(n)]
+    wait_for("all are accepted", lambda: pool.nodes[0].status()["counts"]["logging_in"] == n)
+    return halves
+
+
+def reload(pool, text):
+    pool.write_conf(text=text)
+    assert pool.nodes[0].tool("reload").returncode == 0
+
+
+@pytest.mark.parametrize("change", [{"LOGIN_WORKERS": 1}, {"imapd-ssl": None}], ids=["fewer workers", "no TLS"])
+def test_a_reload_that_wants_fewer_of_them(pool, change):
+    """The workers of before end the handshakes that have begun: so their key processes stay as long as they."""
+    node = pool.nodes[0]
+    halves = begin_handshakes(pool, 24)
+    old = node.pids("key")
+    assert len(old) == 4
+    reload(pool, render({**pool.settings, **change}))
+    assert not failures(halves)
+    left = pool.settings["LOGIN_WORKERS"] if "LOGIN_WORKERS" not in change else 1
+    wait_for("the workers of before are gone", lambda: len(node.pids("worker")) == left)
+    wait_for("so are their key processes", lambda: len(node.pids("key")) == (1 if "LOGIN_WORKERS" in change else 0))
+    reload(pool, render(pool.settings))
+    wait_for("there are others", lambda: len(node.pids("key")) == 4)
+    assert not failures(begin_handshakes(pool, 8))
+
+
+def test_one_that_dies_after_such_a_reload(pool):
+    """Another one takes its place, for the workers of before."""
+    node = pool.nodes[0]
+    node.expect_dirty = True
+    halves = begin_handshakes(pool, 24)
+    old = node.pids("key")
+    reload(pool, render({**pool.settings, "LOGIN_WORKERS": 1}))
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    assert not failures(halves)
+    wait_for("those that nobody needs end", lambda: len(node.pids("worker")) == 1 and len(node.pids("key")) == 1)
+    assert not failures(begin_handshakes(pool, 8))
