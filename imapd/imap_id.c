@@ -93,7 +93,7 @@ void imap_id_forward(struct login *l, struct str *out, const char *tag)
 	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], tls[FORWARDED_TEXT_TLS_MAX], number[NUM_TEXT_MAX];
 	struct forwarded h;
 
-	login_forwarded(l, &h);
+	peer_login_forwarded(l, &h);
 	str_adds(out, tag);
 	str_adds(out, " ID (");
 	if (il->id.len != 0) {

@@ -11,6 +11,8 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "login/client_reply.h"
+#include "login/credentials.h"
 #include "login/external.h"
 #include "login/http_request.h"
 #include "login/node_mark.h"
@@ -66,7 +68,7 @@ static void refuse(struct login *l, enum login_failure f)
 	if (!l->peer.as_master) /* alerts for the master user are not for this user */
 		str_add(&l->out, str_cstr(&l->peer.alerts), l->peer.alerts.len);
 	str_addf(&l->out, "%s NO ", il->tag);
-	login_add_refusal(l, f);
+	client_reply_refusal(l, f);
 	str_adds(&l->out, "\r\n");
 }
 
@@ -155,7 +157,7 @@ static enum login_event cmd_login(struct login *l, struct imap_lex *c)
 	    imap_lex_astring(c, &password) != 1 || imap_lex_end(c) != 1) {
 		event = bad(l, "LOGIN takes a name and a password.");
 	} else {
-		login_set_credentials(l, str_cstr(&user), user.len, str_cstr(&password), password.len, "LOGIN");
+		credentials_set(l, str_cstr(&user), user.len, str_cstr(&password), password.len, "LOGIN");
 	}
 	str_fini(&user);
 	str_fini_secret(&password);

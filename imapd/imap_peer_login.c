@@ -9,6 +9,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "lib/text.h"
+#include "login/client_reply.h"
 #include "login/node_mark.h"
 
 /* Our tags, by which the peer's answers are recognized. */
@@ -131,7 +132,7 @@ static void take_capability_code(struct login *l, const char *text)
 
 static enum backend_step invalid(struct login *l, const char *why)
 {
-	return login_fail(l, FAILURE_INVALID, why);
+	return peer_login_fail(l, FAILURE_INVALID, why);
 }
 
 /* Codes that a client can use (RFC 5530), and what they mean for the login. */
@@ -157,14 +158,14 @@ static const struct {
  * client before the reply to its login. Alerts beyond a limit are dropped. */
 static void take_alert(struct login *l, const char *word, const char *text)
 {
-	char clean[LOGIN_SAID_MAX];
+	char clean[PEER_LOGIN_SAID_MAX];
 	const char *code;
 	size_t len;
 
 	if (!take_code(text, &code, &len) || !text_is_word(code, len, "ALERT") || l->peer.alerts.len >= ALERTS_MAX)
 		return;
 	log_clean(clean, sizeof(clean), text);
-	login_avoid_literal(clean, strlen(clean));
+	client_reply_avoid_literal(clean, strlen(clean));
 	str_addf(&l->peer.alerts, "* %s %s\r\n", word, clean);
 }
 
@@ -203,7 +204,7 @@ static enum backend_step on_refusal(struct login *l, const char *text, enum logi
 		l->peer.code = NULL;
 		f = FAILURE_MASTER;
 	}
-	return login_fail(l, f, text);
+	return peer_login_fail(l, f, text);
 }
 
 /* --- what is sent --- */
@@ -260,19 +261,19 @@ static enum backend_step send_other(struct login *l, struct str *out)
 	unsigned caps = l->peer.caps;
 
 	l->peer.state = PEER_LOGIN;
-	if ((caps & CAP_TOKEN) != 0 && (caps & CAP_ID) != 0 && login_has_token(l)) {
+	if ((caps & CAP_TOKEN) != 0 && (caps & CAP_ID) != 0 && peer_login_has_token(l)) {
 		str_adds(out, TAG_LOGIN " AUTHENTICATE X-WAYPOST-TOKEN ");
-		login_add_token(l, out);
+		peer_login_add_token(l, out);
 	} else if (l->reply->master_user[0] != '\0' && ((caps & CAP_SEEN) == 0 || (caps & CAP_AUTH_PLAIN) != 0)) {
 		str_adds(out, TAG_LOGIN " AUTHENTICATE PLAIN");
 		if ((caps & CAP_SASL_IR) != 0) {
 			str_addc(out, ' ');
-			login_add_master(l, out);
+			peer_login_add_master(l, out);
 		} else {
 			l->peer.state = PEER_MASTER;
 		}
 	} else {
-		return login_fail(l, l->reply->master_user[0] == '\0' ? FAILURE_NO_MASTER : FAILURE_NO_PLAIN, "");
+		return peer_login_fail(l, l->reply->master_user[0] == '\0' ? FAILURE_NO_MASTER : FAILURE_NO_PLAIN, "");
 	}
 	str_adds(out, "\r\n");
 	return BACKEND_STEP_MORE;
@@ -283,21 +284,21 @@ static enum backend_step send_other(struct login *l, struct str *out)
 /* The peer does not begin TLS as it should. Somebody between may have said LINE: nothing of it reaches the client. */
 static enum backend_step no_tls(struct login *l, const char *line)
 {
-	return login_fail(l, FAILURE_NO_STARTTLS, line);
+	return peer_login_fail(l, FAILURE_NO_STARTTLS, line);
 }
 
 static bool wants_starttls(const struct login *l)
 {
-	return login_target(l)->tls == PEER_TLS_STARTTLS;
+	return peer_login_target(l)->tls == PEER_TLS_STARTTLS;
 }
 
 /* Logs in at a peer whose greeting, mark and capabilities are known as far as they ever are before that. */
 static enum backend_step begin_login(struct login *l, struct str *out)
 {
 	if (l->peer.mark == NODE_MARK_SELF)
-		return login_fail(l, FAILURE_SELF, "");
-	if (!login_is_fit(l))
-		return login_fail(l, FAILURE_CONTROL_CHARS, "");
+		return peer_login_fail(l, FAILURE_SELF, "");
+	if (!peer_login_is_fit(l))
+		return peer_login_fail(l, FAILURE_CONTROL_CHARS, "");
 	/* What our nodes announce is for clients: they accept each other's signed logins whatever it says. One that may
 	 * ask for certificates announces nothing in its greeting. */
 	if (l->peer.mark == NODE_MARK_OTHER)
@@ -305,7 +306,7 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 	if (l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0)
 		l->peer.caps &= ~(unsigned)CAP_LOGINDISABLED;
 	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
-		return login_fail(l, FAILURE_NEEDS_TLS, "LOGINDISABLED");
+		return peer_login_fail(l, FAILURE_NEEDS_TLS, "LOGINDISABLED");
 	if ((l->peer.caps & CAP_ID) != 0)
 		imap_id_forward(l, out, TAG_ID);
 	if (l->reply->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
@@ -333,7 +334,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		l->peer.state = PEER_STARTTLS;
 		return BACKEND_STEP_MORE;
 	}
-	login_take_greeting(l, all);
+	peer_login_take_greeting(l, all);
 	if (text_is_word(word, len, "BYE"))
 		return on_refusal(l, line, FAILURE_TEMPORARY);
 	if (!text_is_word(word, len, "OK"))
@@ -364,7 +365,7 @@ static enum backend_step on_starttls(struct login *l, const char *line, struct s
 /* A tagged line within TLS, before the login: the reply to CAPABILITY, in which our nodes have their mark. */
 static enum backend_step on_secure(struct login *l, const char *line, struct str *out)
 {
-	login_take_greeting(l, line);
+	peer_login_take_greeting(l, line);
 	return begin_login(l, out);
 }
 
@@ -372,7 +373,7 @@ static enum backend_step on_continue(struct login *l, struct str *out)
 {
 	switch (l->peer.state) {
 	case PEER_MASTER:
-		login_add_master(l, out);
+		peer_login_add_master(l, out);
 		str_adds(out, "\r\n");
 		l->peer.state = PEER_LOGIN;
 		return BACKEND_STEP_MORE;
@@ -396,7 +397,7 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 	const char *word;
 	size_t len = take_word(&line, &word);
 
-	login_take_note(l, line);
+	peer_login_take_note(l, line);
 	if (text_is_word(word, len, "NO"))
 		return on_refusal(l, line, FAILURE_REFUSED);
 	if (text_is_word(word, len, "BAD"))
@@ -491,6 +492,6 @@ void imap_accepted(struct login *l)
 	if (l->peer.capability.len != 0)
 		str_addf(&l->out, "[CAPABILITY %s] ", l->peer.capability.data);
 	str_adds(&l->out, "LOGIN Ok.");
-	login_add_note(l, &l->out);
+	client_reply_note(l, &l->out);
 	str_adds(&l->out, "\r\n");
 }

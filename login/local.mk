@@ -6,6 +6,8 @@ login_liblogin_a_SOURCES = \
 	login/certificate.c login/certificate.h \
 	login/certificates.c login/certificates.h \
 	login/client_tls.c login/client_tls.h \
+	login/client_reply.c login/client_reply.h \
+	login/credentials.c login/credentials.h \
 	login/client_certs.c login/client_certs.h \
 	login/external.c login/external.h \
 	login/exchange.c login/exchange.h \
@@ -17,6 +19,7 @@ login_liblogin_a_SOURCES = \
 	login/forwarded_text.c login/forwarded_text.h \
 	login/login_sasl.c login/login_sasl.h \
 	login/node_mark.c login/node_mark.h \
+	login/peer_login.c login/peer_login.h \
 	login/relayed.c login/relayed.h \
 	login/strangers.c login/strangers.h \
 	login/tls_peers.c login/tls_peers.h \

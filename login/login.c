@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/b64.h"
 #include "lib/conn_tls.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -14,6 +13,7 @@
 #include "lib/str.h"
 #include "lib/text.h"
 #include "login/client_tls.h"
+#include "login/credentials.h"
 #include "login/exchange.h"
 #include "login/failure.h"
 #include "login/tls_peers.h"
@@ -71,23 +71,10 @@ static void start_timer(struct login *l, void (*fn)(struct ev_loop *, ev_timer *
 	ev_timer_start(worker_loop(l->worker), &l->timer);
 }
 
-static void forget_credentials(struct login *l)
-{
-	mem_free(&l->user);
-	mem_free_secret(&l->password);
-}
-
-static void forget_words(struct login *l)
-{
-	str_fini(&l->peer.capability);
-	str_fini(&l->peer.alerts);
-	memset(&l->peer, 0, sizeof(l->peer));
-}
-
 static void forget_peer(struct login *l)
 {
 	backend_free(&l->backend);
-	forget_words(l);
+	peer_login_forget_words(l);
 }
 
 /* Cancels the session that authd entered for L, unless another process owns it now (0). */
@@ -117,7 +104,7 @@ static void login_free(struct login *l)
 	conn_close(loop, &l->conn);
 	drop_inner(l);
 	worker_remove(l->worker, l);
-	forget_credentials(l);
+	credentials_forget(l);
 	forget_peer(l);
 	auth_reply_free(&l->reply);
 	if (l->dialect->fini != NULL)
@@ -226,7 +213,7 @@ static void on_linger(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUS
 static void start_closing(struct login *l)
 {
 	enter(l, LOGIN_CLOSING);
-	forget_credentials(l);
+	credentials_forget(l);
 	str_fini_secret(&l->in);
 	if (!flush_out(l)) {
 		end(l);
@@ -261,7 +248,7 @@ static void log_login(const struct login *l, enum log_level level, const char *w
 static void refuse(struct login *l, enum login_failure f)
 {
 	l->dialect->refuse(l, f);
-	forget_credentials(l);
+	credentials_forget(l);
 	forget_peer(l);
 	auth_reply_free(&l->reply);
 	worker_end_exchange(l->worker, l);
@@ -422,7 +409,7 @@ static void forget_plain_words(struct login *l)
 		l->dialect->fini(l);
 	mem_wipe(l->data, l->dialect->data_size);
 	memset(&l->forwarded, 0, sizeof(l->forwarded));
-	forget_credentials(l);
+	credentials_forget(l);
 	end_challenge(l);
 }
 
@@ -564,7 +551,7 @@ static enum backend_step on_peer_line(const char *line, size_t len, struct str *
 	unsigned target = backend_index(l->backend);
 
 	if (l->peer.target != target) { /* what another one has said before its TLS failed */
-		forget_words(l);
+		peer_login_forget_words(l);
 		l->peer.target = target;
 	}
 	return l->dialect->peer_line(line, len, out, skip, l);
@@ -621,7 +608,7 @@ static void tell_signature(struct login *l, bool taken)
 	bool good = taken && l->peer.mark == NODE_MARK_OTHER && l->reply->report_signature;
 
 	if (signature_check_bad(l->peer.signature) || good)
-		worker_peer_signature(l->worker, login_target(l)->host, l->peer.signature);
+		worker_peer_signature(l->worker, peer_login_target(l)->host, l->peer.signature);
 }
 
 /* Why the login at the peer failed. */
@@ -675,16 +662,16 @@ static void peer_failed(struct login *l, const struct backend *b, enum login_fai
 	const struct net_addr *addr = backend_addr(b);
 
 	if (f == FAILURE_SELF)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, login_target(l)->host, addr, "");
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, peer_login_target(l)->host, addr, "");
 	else if (f == FAILURE_NO_STARTTLS)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, login_target(l)->host, addr,
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, peer_login_target(l)->host, addr,
 		    "it does not begin it after STARTTLS or STLS; see the log");
 	else if (f == FAILURE_NEEDS_TLS)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, login_target(l)->host, addr, "");
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, peer_login_target(l)->host, addr, "");
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);
 	str_copy(said, sizeof(said), l->peer.said);
 	fail(l, f,
-	    (struct failure_facts){ .host = login_target(l)->host,
+	    (struct failure_facts){ .host = peer_login_target(l)->host,
 	        .at = at,
 	        .said = l->peer.failed ? said : backend_error(b, backend_index(b)) });
 }
@@ -862,199 +849,6 @@ void login_auth_reply(struct login *l, struct auth_reply *a)
 	DIE_IF(l->state != LOGIN_AUTH); /* the worker drops replies to old requests */
 	take_reply(l, a);
 	free_if_over(l);
-}
-
-/* --- for the dialects --- */
-
-static bool text_ok(const char *p, size_t len, size_t limit)
-{
-	return len != 0 && len < limit && text_plain(p, len) == len;
-}
-
-/* Makes a name that nobody can have fit for messages and the log. */
-static char *clean_name(const char *user, size_t len)
-{
-	char *name;
-
-	len = MIN(len, ACCOUNT_NAME_MAX - 1);
-	name = mem_memdup(user, len);
-	for (size_t i = 0; i < len; i++)
-		if (text_is_control(name[i]))
-			name[i] = '?';
-	return name;
-}
-
-static void set_credentials(struct login *l, const char *user, size_t user_len, const char *password,
-    size_t password_len)
-{
-	bool fit = text_ok(user, user_len, ACCOUNT_NAME_MAX) && text_ok(password, password_len, ACCOUNT_PASSWORD_MAX);
-
-	forget_credentials(l);
-	l->user = clean_name(user, user_len);
-	l->password = mem_memdup(password, fit ? password_len : 0);
-}
-
-void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password,
-    size_t password_len, const char *method)
-{
-	l->mech = AUTH_MECH_PASSWORD;
-	l->method = method;
-	set_credentials(l, user, user_len, password, password_len);
-}
-
-void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof,
-    size_t proof_len)
-{
-	l->mech = mech;
-	l->method = auth_mech_name(mech);
-	set_credentials(l, user, user_len, proof, proof_len);
-}
-
-bool login_set_step(struct login *l, const char *text, size_t len)
-{
-	mem_free_secret(&l->password);
-	if (l->user == NULL || (len != 0 && !text_ok(text, len, AUTH_TEXT_MAX)))
-		return false;
-	l->password = mem_memdup(text, len);
-	return true;
-}
-
-void login_take_greeting(struct login *l, const char *line)
-{
-	const char *id;
-
-	l->peer.mark = node_mark_read(line, l->set->node_id, &id);
-	if (id != NULL)
-		memcpy(l->peer.node_id, id, NODE_ID_LEN);
-}
-
-bool login_has_token(const struct login *l)
-{
-	return l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0;
-}
-
-void login_add_token(const struct login *l, struct str *out)
-{
-	char token[TOKEN_TEXT_MAX];
-	struct str raw = STR_INIT;
-
-	str_room(&raw, ACCOUNT_NAME_MAX + TOKEN_TEXT_MAX);
-	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
-	str_adds(&raw, forwarded_token(login_target(l)->token_key, l->peer.node_id, token));
-	b64_encode(out, raw.data, raw.len);
-	str_fini_secret(&raw);
-	mem_wipe(token, sizeof(token));
-}
-
-void login_add_master(struct login *l, struct str *out)
-{
-	const struct auth_reply *a = l->reply;
-	struct str raw = STR_INIT;
-
-	l->peer.as_master = true;
-	str_room(&raw, 2 * ACCOUNT_NAME_MAX + ACCOUNT_PASSWORD_MAX);
-	str_add(&raw, a->name, strlen(a->name) + 1);
-	str_add(&raw, a->master_user, strlen(a->master_user) + 1);
-	str_adds(&raw, a->peer_password);
-	b64_encode(out, raw.data, raw.len);
-	str_fini_secret(&raw);
-}
-
-/* What a peer means that accepts no login without TLS: only in most cases the TLS with us. */
-static enum login_failure why_needs_tls(struct login *l)
-{
-	if (signature_check_bad(l->peer.signature)) {
-		l->peer.code = NULL;
-		return FAILURE_UNBELIEVED;
-	}
-	if (login_has_token(l) && !l->reply->client_tls)
-		return FAILURE_CLIENT_TLS;
-	if (login_target(l)->tls == PEER_TLS_NONE)
-		return FAILURE_NEEDS_TLS;
-	l->peer.code = NULL;
-	return FAILURE_ADMIN;
-}
-
-enum backend_step login_fail(struct login *l, enum login_failure f, const char *text)
-{
-	l->peer.failed = true;
-	l->peer.failure = f == FAILURE_NEEDS_TLS ? why_needs_tls(l) : f;
-	log_clean(l->peer.said, sizeof(l->peer.said), text);
-	return f == FAILURE_INVALID ? BACKEND_STEP_INVALID : BACKEND_STEP_REFUSED;
-}
-
-bool login_is_fit(const struct login *l)
-{
-	const struct auth_reply *a = l->reply;
-
-	return text_is_plain(a->name) && text_is_plain(l->password) && text_is_plain(a->master_user) &&
-	    text_is_plain(a->peer_password) && session_id_ok(a->session_id);
-}
-
-void login_avoid_literal(char *text, size_t len)
-{
-	if (len != 0 && text[len - 1] == '}')
-		text[len - 1] = ')';
-}
-
-/* Appends the peer's text after its code to "[ALERT] ", for the user. Drops notes at its end: they are for this node,
- * or forged for the one before it. False: there is no text. */
-static bool add_alert(struct login *l)
-{
-	const char *text = l->peer.said + strcspn(l->peer.said, "]");
-	size_t blank = l->out.len - 1, len;
-
-	str_adds(&l->out, text + strspn(text, "] "));
-	len = signature_check_text(l->out.data + blank);
-	l->out.len = blank + MAX(len, 1);
-	login_avoid_literal(l->out.data, l->out.len);
-	return len > 1;
-}
-
-void login_add_refusal(struct login *l, enum login_failure f)
-{
-	enum protocol p = l->dialect->protocol;
-
-	str_addf(&l->out, "[%s] ", l->peer.code != NULL ? l->peer.code : failure_code(f, p));
-	if (f != FAILURE_ALERT || !add_alert(l))
-		failure_add_text(f, p, &l->out);
-	login_add_note(l, &l->out);
-}
-
-void login_take_note(struct login *l, const char *line)
-{
-	if (l->peer.mark == NODE_MARK_OTHER)
-		l->peer.signature = signature_check_read(line);
-}
-
-void login_add_note(const struct login *l, struct str *out)
-{
-	if (l->reply != NULL)
-		str_adds(out, signature_check_note(l->reply->signature));
-}
-
-const struct auth_target *login_target(const struct login *l)
-{
-	return &l->reply->target[backend_index(l->backend)];
-}
-
-void login_forwarded(const struct login *l, struct forwarded *out)
-{
-	const struct auth_reply *a = l->reply;
-
-	memset(out, 0, sizeof(*out));
-	out->present = true;
-	str_copy(out->session_id, sizeof(out->session_id), a->session_id);
-	out->client = a->client;
-	out->tls = a->client_tls;
-	str_copy(out->tls_words, sizeof(out->tls_words), a->client_tls_words);
-	out->ttl = a->ttl;
-	out->signature = a->time != 0       ? FORWARDED_SIGNATURE_MADE :
-	    l->peer.mark == NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NO_SECRET :
-	                                      FORWARDED_SIGNATURE_NONE;
-	out->time = a->time;
-	memcpy(out->mac, login_target(l)->mac, sizeof(out->mac));
-	memcpy(out->tls_mac, login_target(l)->tls_mac, sizeof(out->tls_mac));
 }
 
 /* --- for the worker --- */

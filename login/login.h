@@ -20,11 +20,9 @@
 #include "lib/conn.h"
 #include "lib/str.h"
 #include "login/exchange.h"
-#include "login/failure.h"
-#include "login/node_mark.h"
+#include "login/peer_login.h"
 #include "login/strangers.h"
 #include "node/msg_auth.h"
-#include "proxy/backend.h"
 #include "settings/settings.h"
 
 struct login;
@@ -77,8 +75,7 @@ enum {
 	LOGIN_INPUT_MAX = 16 * 1024, /* bytes kept of an incomplete command */
 	LOGIN_BAD_MAX = 10,          /* consecutive errors */
 	LOGIN_WRONG_MAX = 5,         /* wrong passwords of one connection; programs try the right one in several ways */
-	LOGIN_TLS_SECONDS = 20,      /* for the handshake of TLS; the whole login has LOGIN_TIMEOUT */
-	LOGIN_SAID_MAX = 256         /* bytes of a peer's text, with NUL */
+	LOGIN_TLS_SECONDS = 20       /* for the handshake of TLS; the whole login has LOGIN_TIMEOUT */
 };
 
 struct login_dialect {
@@ -95,7 +92,7 @@ struct login_dialect {
 	/* Handles the LEN bytes at P; *USED is how many of them were consumed (0 with LOGIN_EVENT_MORE, unless the
 	 * dialect keeps what it consumed). Called again with the rest until it needs more. */
 	enum login_event (*input)(struct login *l, const char *p, size_t len, size_t *used);
-	/* The login failed with F: login_add_refusal(), in the form of the protocol. */
+	/* The login failed with F: client_reply_refusal(), in the form of the protocol. */
 	void (*refuse)(struct login *l, enum login_failure f);
 	/* Appends the goodbye to l->out; nothing else of L needs to be set. */
 	void (*bye)(struct login *l, enum login_bye why);
@@ -105,25 +102,6 @@ struct login_dialect {
 	backend_line_fn *peer_line;
 	/* The peer accepted the login: the reply to the client goes to l->out. */
 	void (*accepted)(struct login *l);
-};
-
-/* The state of the dialogue with a peer. */
-struct login_peer {
-	int state;
-	unsigned target; /* which one has said all this */
-	unsigned caps;   /* the dialect's bits */
-	bool failed;     /* the dialect has given the reason why it stops: */
-	enum login_failure failure;
-	const char
-	    *code; /* its response code, of those that the dialect knows, without brackets; NULL: the failure's */
-	struct str capability;          /* IMAP: the peer's list after login */
-	struct str alerts;              /* IMAP: lines for the user, complete */
-	char said[LOGIN_SAID_MAX];      /* the peer's text of the refusal, printable */
-	bool has_spoken;                /* it has sent something after its reply to the login */
-	bool as_master;                 /* the login is PROXY_MASTER_USER's */
-	enum node_mark mark;            /* of its greeting, with */
-	char node_id[NODE_ID_LEN + 1];  /* ... its id; "": there is no mark */
-	enum signature_check signature; /* its verdict on ours */
 };
 
 struct login {
@@ -164,20 +142,9 @@ struct login {
 	/* From authd: */
 	struct auth_reply *reply;
 	struct backend *backend;
-	struct login_peer peer;
+	struct peer_login peer;
 };
 
-/* For dialects: sets l->user and l->password to copies, replacing older ones. If one of the two is empty, too long or
- * has control characters it cannot be right: authd refuses and logs it like any other attempt, but gets only a name
- * that is cut and cleaned, and no password. */
-void login_set_credentials(struct login *l, const char *user, size_t user_len, const char *password,
-    size_t password_len, const char *method);
-/* The same for MECH with another credential than a password: the response to a challenge, another node's token, or
- * SCRAM's first message. */
-void login_set_proof(struct login *l, enum auth_mech mech, const char *user, size_t user_len, const char *proof,
-    size_t proof_len);
-/* A later message of SCRAM, for the same user. False: it is invalid; the exchange is over. */
-bool login_set_step(struct login *l, const char *text, size_t len);
 /* For dialects: a login would be refused now, whatever its credentials are, because the client does not use TLS. So it
  * is to be refused before the client has sent them, and not announced. A client that brings the signature of a node is
  * not asked: authd checks that. */
@@ -185,34 +152,6 @@ bool login_wants_tls(const struct login *l);
 /* For dialects: whether the client can begin TLS. LATER: it could, but there is no certificate at the moment. */
 enum login_tls { LOGIN_TLS_NO, LOGIN_TLS_LATER, LOGIN_TLS_OFFERED };
 enum login_tls login_offers_tls(const struct login *l);
-/* The peer of the pending login, or the last one tried. */
-const struct auth_target *login_target(const struct login *l);
-/* For dialects: LINE, without its line end, is the peer's greeting, or a line of the same form that it has sent within
- * TLS: fills peer.mark and peer.node_id. */
-void login_take_greeting(struct login *l, const char *line);
-/* We can make a token for the peer, if it accepts tokens: it is a node, and there is a pool secret. */
-bool login_has_token(const struct login *l);
-/* For dialects: appends, in base64, the SASL message of a login at a peer when the client's password is not known: our
- * token (X-WAYPOST-TOKEN: name NUL token), or PLAIN of the master user for the account. */
-void login_add_token(const struct login *l, struct str *out);
-void login_add_master(struct login *l, struct str *out);
-/* For dialects: the dialogue with the peer ends with failure F; TEXT is its text, or what is wrong with it. With
- * FAILURE_NEEDS_TLS it may be another one, by what is known of the peer: peer.failure. */
-enum backend_step login_fail(struct login *l, enum login_failure f, const char *text);
-/* Call it before anything is sent to the peer: name, password and session id have no control characters, so none ends a
- * line there. If false, the dialogue ends with FAILURE_CONTROL_CHARS. */
-bool login_is_fit(const struct login *l);
-/* For dialects: appends to l->out "[CODE] text" for failure F, and the note for the forwarding node. */
-void login_add_refusal(struct login *l, enum login_failure f);
-/* Changes the end of a peer's TEXT of LEN bytes that is passed on to the client, if it looks like the announcement of
- * an IMAP literal, "{n}": some clients would take n bytes of what we send next for that. */
-void login_avoid_literal(char *text, size_t len);
-/* LINE, the peer's reply to the login, may report its check of our signature. */
-void login_take_note(struct login *l, const char *line);
-/* Appends the report to the forwarding node about its signature: "" in most cases. */
-void login_add_note(const struct login *l, struct str *out);
-/* The identity that the login forwards to that peer. */
-void login_forwarded(const struct login *l, struct forwarded *out);
 
 /* Who is at the other end, as far as that is known before the login. */
 struct login_client {

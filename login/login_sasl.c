@@ -7,6 +7,7 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+#include "login/credentials.h"
 #include "login/external.h"
 
 #define PROMPT_USER "VXNlcm5hbWU6"     /* "Username:" */
@@ -43,14 +44,14 @@ static enum sasl_result plain(struct login *l, struct sasl *s UNUSED, const char
 	password++;
 	if (authzid_len != 0 && (authzid_len != user_len || memcmp(p, user, user_len) != 0))
 		return SASL_AUTHZID;
-	login_set_credentials(l, user, user_len, password, len - authzid_len - user_len - 2, "PLAIN");
+	credentials_set(l, user, user_len, password, len - authzid_len - user_len - 2, "PLAIN");
 	return SASL_CREDENTIALS;
 }
 
 static enum sasl_result login(struct login *l, struct sasl *s, const char *p, size_t len)
 {
 	if (s->have_user) {
-		login_set_credentials(l, s->user, s->user_len, p, len, "LOGIN");
+		credentials_set(l, s->user, s->user_len, p, len, "LOGIN");
 		return SASL_CREDENTIALS;
 	}
 	s->user_len = MIN(len, sizeof(s->user)); /* a name of this size is refused as too long */
@@ -67,7 +68,7 @@ static enum sasl_result token(struct login *l, struct sasl *s UNUSED, const char
 
 	if (end == NULL)
 		return SASL_MALFORMED;
-	login_set_proof(l, AUTH_MECH_TOKEN, p, (size_t)(end - p), end + 1, (size_t)(p + len - end - 1));
+	credentials_set_proof(l, AUTH_MECH_TOKEN, p, (size_t)(end - p), end + 1, (size_t)(p + len - end - 1));
 	return SASL_CREDENTIALS;
 }
 
@@ -78,7 +79,7 @@ static enum sasl_result cram(struct login *l, struct sasl *s, const char *p, siz
 
 	if (blank == NULL)
 		return SASL_MALFORMED;
-	login_set_proof(l, s->mechanism->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1));
+	credentials_set_proof(l, s->mechanism->mech, p, (size_t)(blank - p), blank + 1, (size_t)(p + len - blank - 1));
 	return SASL_CREDENTIALS;
 }
 
@@ -128,7 +129,7 @@ static enum sasl_result scram_first(struct login *l, struct sasl *s, const char 
 		if (authzid_len != 0 && (other.len != user.len || memcmp(other.data, user.data, user.len) != 0)) {
 			result = SASL_AUTHZID;
 		} else {
-			login_set_proof(l, s->mechanism->mech, user.data, user.len, p, len);
+			credentials_set_proof(l, s->mechanism->mech, user.data, user.len, p, len);
 			result = SASL_STEP;
 		}
 	}
@@ -141,7 +142,7 @@ static enum sasl_result scram(struct login *l, struct sasl *s, const char *p, si
 {
 	if (!s->have_user)
 		return scram_first(l, s, p, len);
-	return login_set_step(l, p, len) ? SASL_STEP : SASL_MALFORMED;
+	return credentials_set_step(l, p, len) ? SASL_STEP : SASL_MALFORMED;
 }
 
 /* [authzid]: what the client says is compared with its certificate's name, by authd, and never takes its place. */
@@ -151,7 +152,8 @@ static enum sasl_result external(struct login *l, struct sasl *s, const char *p,
 
 	if (!external_name(l, name))
 		return SASL_MALFORMED;
-	login_set_proof(l, s->mechanism->mech, name, strlen(name), len != 0 ? p : name, len != 0 ? len : strlen(name));
+	credentials_set_proof(l, s->mechanism->mech, name, strlen(name), len != 0 ? p : name,
+	    len != 0 ? len : strlen(name));
 	return SASL_CREDENTIALS;
 }
 

@@ -73,7 +73,7 @@ struct relayed *relayed_new(const struct login *l, uint32_t now)
 	id = strcmp(number, a->session_id) == 0 ? 0 : strlen(a->session_id);
 	s = mem_alloc(sizeof(*s) + user + id + 1 + tls);
 	s->session = a->session;
-	s->peer = use_peer(login_target(l)->host, backend_addr(l->backend));
+	s->peer = use_peer(peer_login_target(l)->host, backend_addr(l->backend));
 	s->client = a->client;
 	s->started = now;
 	s->protocol = (uint8_t)l->dialect->protocol;

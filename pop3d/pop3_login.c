@@ -8,6 +8,8 @@
 #include "lib/b64.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+#include "login/client_reply.h"
+#include "login/credentials.h"
 #include "login/external.h"
 #include "login/forwarded_text.h"
 #include "login/http_request.h"
@@ -65,7 +67,7 @@ static void refuse(struct login *l, enum login_failure f)
 	pl->in_sasl = false;
 	sasl_end(&pl->sasl);
 	str_adds(&l->out, "-ERR ");
-	login_add_refusal(l, f);
+	client_reply_refusal(l, f);
 	str_adds(&l->out, "\r\n");
 }
 
@@ -161,7 +163,7 @@ static enum login_event cmd_pass(struct login *l, struct args *a)
 
 	if (pl->user[0] == '\0')
 		return bad(l, "USER first.");
-	login_set_credentials(l, pl->user, strlen(pl->user), a->p, a->len, "USER");
+	credentials_set(l, pl->user, strlen(pl->user), a->p, a->len, "USER");
 	pl->user[0] = '\0';
 	return LOGIN_EVENT_CREDENTIALS;
 }
@@ -210,7 +212,7 @@ static enum login_event cmd_apop(struct login *l, struct args *a)
 		return bad(l, "APOP takes a name and a digest.");
 	if (l->exchange != EXCHANGE_GREETED)
 		return bad(l, "[SYS/TEMP] The timestamp was used, or there is none now; please connect again.");
-	login_set_proof(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1,
+	credentials_set_proof(l, AUTH_MECH_APOP, a->p, (size_t)(blank - a->p), blank + 1,
 	    (size_t)(a->p + a->len - blank - 1));
 	return LOGIN_EVENT_CREDENTIALS;
 }
@@ -350,7 +352,7 @@ static void context(struct login *l, struct str *out)
 static void accepted(struct login *l)
 {
 	str_adds(&l->out, "+OK Logged in.");
-	login_add_note(l, &l->out);
+	client_reply_note(l, &l->out);
 	str_adds(&l->out, "\r\n");
 }
 

@@ -39,7 +39,7 @@ static void add_xclient(struct login *l, struct str *out)
 	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], tls[FORWARDED_TEXT_TLS_MAX], number[NUM_TEXT_MAX];
 	struct forwarded h;
 
-	login_forwarded(l, &h);
+	peer_login_forwarded(l, &h);
 	str_adds(out, "XCLIENT ADDR=");
 	str_adds(out, h.client.family == AF_INET6 ? "IPV6:" : "");
 	str_adds(out, net_addr_text(&h.client, ip));
@@ -77,7 +77,7 @@ static void add_auth_plain(struct login *l, struct str *out)
 
 static bool by_token(const struct login *l)
 {
-	return (l->peer.caps & CAP_TOKEN) != 0 && login_has_token(l);
+	return (l->peer.caps & CAP_TOKEN) != 0 && peer_login_has_token(l);
 }
 
 /* The client's password is not known: our own nodes accept a token, others the master user. */
@@ -85,10 +85,10 @@ static void add_auth_other(struct login *l, struct str *out)
 {
 	if (by_token(l)) {
 		str_adds(out, "AUTH X-WAYPOST-TOKEN ");
-		login_add_token(l, out);
+		peer_login_add_token(l, out);
 	} else {
 		str_adds(out, "AUTH PLAIN ");
-		login_add_master(l, out);
+		peer_login_add_master(l, out);
 	}
 	str_adds(out, "\r\n");
 }
@@ -199,13 +199,13 @@ static enum backend_step on_refusal(struct login *l, const char *line, enum logi
 		f = FAILURE_NEEDS_TLS;
 	else if (f == FAILURE_REFUSED && l->peer.as_master)
 		f = FAILURE_MASTER;
-	return login_fail(l, f, line);
+	return peer_login_fail(l, f, line);
 }
 
 /* What LINE, the greeting or the like, says about the peer. */
 static void take_greeting(struct login *l, const char *line)
 {
-	login_take_greeting(l, line);
+	peer_login_take_greeting(l, line);
 	if (strstr(line, "[XCLIENT]") != NULL)
 		l->peer.caps |= CAP_XCLIENT;
 	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
@@ -215,11 +215,11 @@ static void take_greeting(struct login *l, const char *line)
 static enum backend_step begin_login(struct login *l, struct str *out)
 {
 	if (l->peer.mark == NODE_MARK_SELF)
-		return login_fail(l, FAILURE_SELF, "");
-	if (!login_is_fit(l))
-		return login_fail(l, FAILURE_CONTROL_CHARS, "");
+		return peer_login_fail(l, FAILURE_SELF, "");
+	if (!peer_login_is_fit(l))
+		return peer_login_fail(l, FAILURE_CONTROL_CHARS, "");
 	if (by_other(l) && !by_token(l) && l->reply->master_user[0] == '\0')
-		return login_fail(l, FAILURE_NO_MASTER, "");
+		return peer_login_fail(l, FAILURE_NO_MASTER, "");
 	if (l->peer.mark == NODE_MARK_NONE && (l->peer.caps & CAP_XCLIENT) == 0)
 		return next(l, out, PEER_XCLIENT);
 	l->peer.caps |= CAP_PIPELINES;
@@ -229,7 +229,7 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 
 static bool wants_stls(const struct login *l)
 {
-	return login_target(l)->tls == PEER_TLS_STARTTLS;
+	return peer_login_target(l)->tls == PEER_TLS_STARTTLS;
 }
 
 /* LINE came before TLS, as the greeting or as the reply to STLS. Somebody between may have said it: nothing of it is
@@ -237,7 +237,7 @@ static bool wants_stls(const struct login *l)
 static enum backend_step on_clear(struct login *l, const char *line, bool ok, struct str *out)
 {
 	if (!ok)
-		return login_fail(l, FAILURE_NO_STARTTLS, line);
+		return peer_login_fail(l, FAILURE_NO_STARTTLS, line);
 	if (l->peer.state == PEER_GREETING) {
 		str_adds(out, "STLS\r\n");
 		l->peer.state = PEER_STLS;
@@ -272,16 +272,16 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 	bool ok = strncasecmp(line, "+OK", 3) == 0;
 
 	if (l->peer.state == PEER_GREETING && strncmp(line, "* ", 2) == 0)
-		return login_fail(l, FAILURE_INVALID,
+		return peer_login_fail(l, FAILURE_INVALID,
 		    "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT");
 	if (memchr(line, '\0', len) != NULL)
-		return login_fail(l, FAILURE_INVALID, line);
+		return peer_login_fail(l, FAILURE_INVALID, line);
 	if (l->peer.state == PEER_STLS || (l->peer.state == PEER_GREETING && wants_stls(l)))
 		return on_clear(l, line, ok, out);
 	if (l->peer.state == PEER_CAPA_LIST)
 		return on_capa(l, line, ok, out);
 	if (!ok && strncasecmp(line, "-ERR", 4) != 0)
-		return login_fail(l, FAILURE_INVALID, line);
+		return peer_login_fail(l, FAILURE_INVALID, line);
 	switch (l->peer.state) {
 	case PEER_GREETING:
 		return on_greeting(l, line, out);
@@ -295,7 +295,7 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 	case PEER_USER:
 		return ok ? next(l, out, PEER_USER) : on_refusal(l, line, FAILURE_REFUSED);
 	default:
-		login_take_note(l, line);
+		peer_login_take_note(l, line);
 		return ok ? BACKEND_STEP_OK : on_refusal(l, line, FAILURE_REFUSED);
 	}
 }

@@ -184,10 +184,10 @@ static enum login_event exchanged(struct login *l, struct toy *t, const char *te
 		return LOGIN_EVENT_BAD;
 	}
 	if (auth_mech_exchange(l->mech) == AUTH_EXCHANGE_STEPS) {
-		CU_ASSERT(login_set_step(l, text, len));
+		CU_ASSERT(credentials_set_step(l, text, len));
 		return credentials(t, true);
 	}
-	login_set_proof(l, l->mech, "u", 1, text, len);
+	credentials_set_proof(l, l->mech, "u", 1, text, len);
 	return credentials(t, false);
 }
 
@@ -206,15 +206,15 @@ static enum login_event toy_input(struct login *l, const char *p, size_t len, si
 	if (t->exchange)
 		return exchanged(l, t, word, strlen(word));
 	if (strcmp(word, "login") == 0) {
-		login_set_credentials(l, "u", 1, "p", 1, "LOGIN");
+		credentials_set(l, "u", 1, "p", 1, "LOGIN");
 		return credentials(t, false);
 	}
 	if (strcmp(word, "apop") == 0) {
-		login_set_proof(l, AUTH_MECH_APOP, "u", 1, "digest", 6);
+		credentials_set_proof(l, AUTH_MECH_APOP, "u", 1, "digest", 6);
 		return credentials(t, false);
 	}
 	if (strcmp(word, "scram") == 0) {
-		login_set_proof(l, AUTH_MECH_SCRAM_SHA_1, "u", 1, "first", 5);
+		credentials_set_proof(l, AUTH_MECH_SCRAM_SHA_1, "u", 1, "first", 5);
 		return credentials(t, true);
 	}
 	if (strcmp(word, "cram") == 0) {
@@ -310,7 +310,7 @@ static enum backend_step toy_peer_line(const char *line, size_t len UNUSED, stru
 		l->peer.code = "-code";
 	for (size_t i = 0; i < ARRAY_LEN(lines); i++)
 		if (strcmp(line, lines[i].line) == 0)
-			return login_fail(l, lines[i].failure, line);
+			return peer_login_fail(l, lines[i].failure, line);
 	return BACKEND_STEP_OK;
 }
 

@@ -512,7 +512,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		strcpy(((struct imap_login *)l.data)->tag, "t");
 	else
 		((struct pop3_login *)l.data)->utf8 = utf8;
-	/* login_forwarded() needs the peer in use. */
+	/* peer_login_forwarded() needs the peer in use. */
 	l.backend = backend_start(EV_DEFAULT, &reply.client, 1, 1, &fns, &l);
 	for (; *lines != NULL && (step == BACKEND_STEP_MORE || step == BACKEND_STEP_TLS); lines++) {
 		step = d->peer_line(*lines, strlen(*lines), &out, &skip, &l);

@@ -485,7 +485,7 @@ static void test_much_memory(void)
 	}
 	make_hold(light, EACH / 2 - 4096);
 	CU_ASSERT(w->nlogins == N && w->holders.count == N && w->yielded == 0);
-	login_set_credentials(oldest, "u", 1, "p", 1, "LOGIN");
+	credentials_set(oldest, "u", 1, "p", 1, "LOGIN");
 	worker_set_stranger(w, oldest, false);
 	CU_ASSERT_EQUAL(w->holders.count, N - 1);
 	worker_set_stranger(w, oldest, true);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/loop.h"
+#include "login/credentials.h"
 #include "login/worker.c"
 
 /* The worker, and the far ends of its two channels. */

@@ -1,0 +1,120 @@
+/* What the dialects' dialogues with a peer share. */
+#include "login/peer_login.h"
+
+#include <string.h>
+
+#include "lib/b64.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/str.h"
+#include "lib/text.h"
+#include "login/login.h"
+
+void peer_login_forget_words(struct login *l)
+{
+	str_fini(&l->peer.capability);
+	str_fini(&l->peer.alerts);
+	memset(&l->peer, 0, sizeof(l->peer));
+}
+
+void peer_login_take_greeting(struct login *l, const char *line)
+{
+	const char *id;
+
+	l->peer.mark = node_mark_read(line, l->set->node_id, &id);
+	if (id != NULL)
+		memcpy(l->peer.node_id, id, NODE_ID_LEN);
+}
+
+bool peer_login_has_token(const struct login *l)
+{
+	return l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0;
+}
+
+void peer_login_add_token(const struct login *l, struct str *out)
+{
+	char token[TOKEN_TEXT_MAX];
+	struct str raw = STR_INIT;
+
+	str_room(&raw, ACCOUNT_NAME_MAX + TOKEN_TEXT_MAX);
+	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
+	str_adds(&raw, forwarded_token(peer_login_target(l)->token_key, l->peer.node_id, token));
+	b64_encode(out, raw.data, raw.len);
+	str_fini_secret(&raw);
+	mem_wipe(token, sizeof(token));
+}
+
+void peer_login_add_master(struct login *l, struct str *out)
+{
+	const struct auth_reply *a = l->reply;
+	struct str raw = STR_INIT;
+
+	l->peer.as_master = true;
+	str_room(&raw, 2 * ACCOUNT_NAME_MAX + ACCOUNT_PASSWORD_MAX);
+	str_add(&raw, a->name, strlen(a->name) + 1);
+	str_add(&raw, a->master_user, strlen(a->master_user) + 1);
+	str_adds(&raw, a->peer_password);
+	b64_encode(out, raw.data, raw.len);
+	str_fini_secret(&raw);
+}
+
+/* What a peer means that accepts no login without TLS: only in most cases the TLS with us. */
+static enum login_failure why_needs_tls(struct login *l)
+{
+	if (signature_check_bad(l->peer.signature)) {
+		l->peer.code = NULL;
+		return FAILURE_UNBELIEVED;
+	}
+	if (peer_login_has_token(l) && !l->reply->client_tls)
+		return FAILURE_CLIENT_TLS;
+	if (peer_login_target(l)->tls == PEER_TLS_NONE)
+		return FAILURE_NEEDS_TLS;
+	l->peer.code = NULL;
+	return FAILURE_ADMIN;
+}
+
+enum backend_step peer_login_fail(struct login *l, enum login_failure f, const char *text)
+{
+	l->peer.failed = true;
+	l->peer.failure = f == FAILURE_NEEDS_TLS ? why_needs_tls(l) : f;
+	log_clean(l->peer.said, sizeof(l->peer.said), text);
+	return f == FAILURE_INVALID ? BACKEND_STEP_INVALID : BACKEND_STEP_REFUSED;
+}
+
+bool peer_login_is_fit(const struct login *l)
+{
+	const struct auth_reply *a = l->reply;
+
+	return text_is_plain(a->name) && text_is_plain(l->password) && text_is_plain(a->master_user) &&
+	    text_is_plain(a->peer_password) && session_id_ok(a->session_id);
+}
+
+void peer_login_take_note(struct login *l, const char *line)
+{
+	if (l->peer.mark == NODE_MARK_OTHER)
+		l->peer.signature = signature_check_read(line);
+}
+
+const struct auth_target *peer_login_target(const struct login *l)
+{
+	return &l->reply->target[backend_index(l->backend)];
+}
+
+void peer_login_forwarded(const struct login *l, struct forwarded *out)
+{
+	const struct auth_reply *a = l->reply;
+
+	memset(out, 0, sizeof(*out));
+	out->present = true;
+	str_copy(out->session_id, sizeof(out->session_id), a->session_id);
+	out->client = a->client;
+	out->tls = a->client_tls;
+	str_copy(out->tls_words, sizeof(out->tls_words), a->client_tls_words);
+	out->ttl = a->ttl;
+	out->signature = a->time != 0       ? FORWARDED_SIGNATURE_MADE :
+	    l->peer.mark == NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NO_SECRET :
+	                                      FORWARDED_SIGNATURE_NONE;
+	out->time = a->time;
+	memcpy(out->mac, peer_login_target(l)->mac, sizeof(out->mac));
+	memcpy(out->tls_mac, peer_login_target(l)->tls_mac, sizeof(out->tls_mac));
+}
