@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "lib/install_dirs.h"
 #include "lib/mem.h"
 
 const void *auth_module_symbol(const char *name, const char *symbol, struct str *why)

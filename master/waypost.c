@@ -12,6 +12,7 @@
 
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
+#include "lib/install_dirs.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/msg.h"

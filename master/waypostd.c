@@ -17,6 +17,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/hex.h"
+#include "lib/install_dirs.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/rnd.h"
