@@ -9,18 +9,25 @@
 #include "lib/text.h"
 #include "lib/tls_cert.h"
 
-enum { DAY = 24 * 3600 };
+enum { DAY = 24 * 3600, SLOTS = 256 /* the most that LOGIN_WORKERS can be */ };
+
+/* Key processes, by the slot of their login worker. */
+struct slots {
+	uint8_t bits[SLOTS / 8];
+};
 
 enum state { NEW, TAKEN, REFUSED };
 
 struct news {
 	struct news *next;
 	char *use, *file;
-	bool given;      /* in this round */
-	uint32_t number; /* the last one */
-	enum state state;
-	bool trial;    /* refusals are not told yet */
-	char *why;     /* of REFUSED */
+	bool given;                        /* in this round */
+	uint32_t number;                   /* the last one */
+	enum state state;                  /* TAKEN: by one of them at least */
+	bool trial;                        /* refusals are not told yet */
+	struct slots refusing, complained; /* of this number; those of which a refusal was logged */
+	struct slots without;              /* have none, not even one from before */
+	char *why;                         /* of the last refusal */
 	int64_t since; /* the first of the refusals without a success in between; 0: there is none */
 	int64_t until; /* when the one in use ends; 0: none is in use */
 	int64_t told;  /* when that was logged last; 0: never */
@@ -31,6 +38,41 @@ struct news {
 };
 
 static struct news *first;
+
+static bool has(const struct slots *s, unsigned slot)
+{
+	return slot < SLOTS && (s->bits[slot / 8] & 1 << slot % 8) != 0;
+}
+
+static void put(struct slots *s, unsigned slot, bool in)
+{
+	uint8_t bit = (uint8_t)(1 << slot % 8);
+
+	if (slot < SLOTS)
+		s->bits[slot / 8] = (uint8_t)(in ? s->bits[slot / 8] | bit : s->bits[slot / 8] & ~bit);
+}
+
+static bool is_empty(const struct slots *s)
+{
+	static const struct slots none;
+
+	return memcmp(s, &none, sizeof(none)) == 0;
+}
+
+/* "login worker 2", "login workers 0, 2". */
+static void name_workers(const struct slots *s, struct str *out)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < SLOTS; i++)
+		n += has(s, i);
+	str_adds(out, n == 1 ? "login worker" : "login workers");
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (has(s, i)) {
+			str_addf(out, "%s %u", n != 0 ? "" : ",", i);
+			n = 0;
+		}
+}
 
 static void free_news(struct news **n)
 {
@@ -96,6 +138,8 @@ void cert_news_given(const char *use, const char *file, uint32_t number)
 	n->number = number;
 	n->state = NEW;
 	n->trial = false;
+	memset(&n->refusing, 0, sizeof(n->refusing));
+	memset(&n->complained, 0, sizeof(n->complained));
 }
 
 static struct news *find(uint32_t number)
@@ -111,7 +155,7 @@ bool cert_news_is_taken(uint32_t number)
 {
 	const struct news *n = find(number);
 
-	return n != NULL && n->state == TAKEN;
+	return n != NULL && n->state == TAKEN && is_empty(&n->refusing);
 }
 
 void cert_news_begin_trial(uint32_t number)
@@ -129,7 +173,7 @@ bool cert_news_end_trial(uint32_t number)
 	if (n == NULL)
 		return false;
 	n->trial = false;
-	return n->state == NEW;
+	return n->state == NEW || !is_empty(&n->refusing);
 }
 
 /* One of which the same is known: the same file for another use. From END on, nothing is looked at. NULL: none. */
@@ -137,36 +181,68 @@ static const struct news *twin_of(const struct news *n, const struct news *end)
 {
 	for (const struct news *x = first; x != end; x = x->next)
 		if (x != n && strcmp(x->file, n->file) == 0 && x->state == n->state && x->until == n->until &&
-		    (n->state != REFUSED || strcmp(x->why, n->why) == 0))
+		    memcmp(&x->refusing, &n->refusing, sizeof(n->refusing)) == 0 &&
+		    memcmp(&x->without, &n->without, sizeof(n->without)) == 0 &&
+		    (is_empty(&n->refusing) || strcmp(x->why, n->why) == 0))
 			return x;
 	return NULL;
 }
 
-static void refuse(struct news *n, const char *why, int64_t now)
+static void tell_refusal(const struct news *n)
 {
-	if (n->state == REFUSED || n->trial)
-		return;
-	n->state = REFUSED;
-	n->since = n->since != 0 ? n->since : now;
-	mem_free(&n->why);
-	n->why = mem_strdup(why);
-	text_make_plain(n->why, '.'); /* it may be a compromised process's */
-	if (twin_of(n, NULL) == NULL)
+	struct str who = STR_INIT;
+
+	if (n->state == REFUSED) {
 		log_error("certificate %s is refused: %s; %s", n->file, n->why,
 		    n->until != 0 ? "the one before stays in use" :
 		                    "none is in use, and clients that need it are turned away");
+		return;
+	}
+	name_workers(&n->refusing, &who);
+	log_error("certificate %s is in use, but refused by the key process of %s: %s; clients there get the one "
+	          "before, "
+	          "or are turned away. Touch the file to have it tried again",
+	    n->file, str_cstr(&who), n->why);
+	str_fini(&who);
 }
 
-void cert_news_begun(void)
+/* By the key process of SLOT. Of one that others use each refusal is told, else the first. */
+static void refuse(struct news *n, unsigned slot, const char *why, int64_t now)
+{
+	put(&n->refusing, slot, true);
+	if (n->state == REFUSED || has(&n->complained, slot))
+		return;
+	mem_free(&n->why);
+	n->why = mem_strdup(why);
+	text_make_plain(n->why, '.'); /* it may be a compromised process's */
+	n->since = n->since != 0 ? n->since : now;
+	if (n->trial)
+		return;
+	put(&n->complained, slot, true);
+	n->state = n->state == NEW ? REFUSED : n->state;
+	if (twin_of(n, NULL) == NULL)
+		tell_refusal(n);
+}
+
+void cert_news_ended(unsigned slot)
 {
 	for (struct news *n = first; n != NULL; n = n->next) {
-		if (n->state != REFUSED || n->until == 0)
+		put(&n->refusing, slot, false);
+		put(&n->complained, slot, false);
+		put(&n->without, slot, false);
+	}
+}
+
+void cert_news_begun(unsigned slot)
+{
+	for (struct news *n = first; n != NULL; n = n->next) {
+		if (n->state != REFUSED || n->until == 0 || has(&n->without, slot))
 			continue;
-		n->until = 0;
+		put(&n->without, slot, true);
 		if (twin_of(n, NULL) == NULL)
 			log_error("certificate %s: a key process begins without it, since its file is refused; clients "
-			          "of one login worker, at least, are turned away until the file is mended",
-			    n->file);
+			          "of login worker %u are turned away until the file is mended",
+			    n->file, slot);
 	}
 }
 
@@ -205,10 +281,8 @@ static void take(struct news *n, const struct control_key_news *m)
 	const struct news *twin;
 	char when[TLS_CERT_TIME_MAX];
 
-	if (n->state != NEW)
-		return;
 	n->state = TAKEN;
-	n->since = 0;
+	n->since = is_empty(&n->refusing) ? 0 : n->since;
 	n->told = m->until == n->until ? n->told : 0;
 	n->until = m->until;
 	mem_free(&n->fault);
@@ -220,30 +294,38 @@ static void take(struct news *n, const struct control_key_news *m)
 		return;
 	}
 	log_info("certificate %s is in use, valid until %s", n->file, tls_cert_time(n->until, when));
+	if (!is_empty(&n->refusing) && !n->trial)
+		tell_refusal(n);
 	if (is_faulty(n, time(NULL)))
 		log_error("certificate %s: clients refuse it: %s", n->file, n->fault);
 }
 
-void cert_news_refuse(uint32_t number, const char *why)
+void cert_news_refuse(uint32_t number, unsigned slot, const char *why)
 {
-	struct news *n = find(number);
+	struct news *n = slot < SLOTS ? find(number) : NULL;
 
 	if (n != NULL)
-		refuse(n, why, time(NULL));
+		refuse(n, slot, why, time(NULL));
 }
 
-void cert_news_take(const struct control_key_news *m)
+void cert_news_take(unsigned slot, const struct control_key_news *m)
 {
-	struct news *n = find(m->key);
+	struct news *n = slot < SLOTS ? find(m->key) : NULL;
 
 	if (n == NULL)
 		return;
 	if (m->refused) {
-		refuse(n, m->why, time(NULL));
-	} else if (n->state == NEW) {
+		refuse(n, slot, m->why, time(NULL));
+		return;
+	}
+	put(&n->refusing, slot, false);
+	put(&n->without, slot, false);
+	if (n->state != TAKEN) {
 		take(n, m);
 		n->ocsp_until = m->ocsp_until;
 		set_ocsp_why(n, m->why);
+	} else if (is_empty(&n->refusing)) {
+		n->since = 0;
 	}
 	cert_news_tick(time(NULL));
 }
@@ -281,6 +363,23 @@ void cert_news_tick(int64_t now)
 	}
 }
 
+/* What holds for the clients of some login workers only. */
+static void describe_some(const struct news *n, struct str *out)
+{
+	char since[TLS_CERT_TIME_MAX];
+
+	if (n->state == TAKEN && !n->trial && !is_empty(&n->refusing)) {
+		str_adds(out, "; refused by the key process of ");
+		name_workers(&n->refusing, out);
+		str_addf(out, " since %s (%s), where clients get the one before, or are turned away",
+		    tls_cert_time(n->since, since), n->why);
+	}
+	if (!is_empty(&n->without)) {
+		str_adds(out, "; there is none for clients of ");
+		name_workers(&n->without, out);
+	}
+}
+
 static void describe(const struct news *n, int64_t now, struct str *out)
 {
 	char until[TLS_CERT_TIME_MAX], since[TLS_CERT_TIME_MAX];
@@ -293,6 +392,7 @@ static void describe(const struct news *n, int64_t now, struct str *out)
 		str_addf(out, "%sin use, valid until %s", n->state == REFUSED ? "the one before stays " : "", until);
 	else
 		str_adds(out, n->state == REFUSED ? "none is in use" : "not read yet");
+	describe_some(n, out);
 	if (is_faulty(n, now))
 		str_addf(out, "; clients refuse it: %s", n->fault);
 	if (n->ocsp_why[0] != '\0')
@@ -307,7 +407,7 @@ void cert_news_describe(struct str *out, int64_t now)
 	for (const struct news *n = first; n != NULL; n = n->next) {
 		if (twin_of(n, n) != NULL)
 			continue;
-		refused += n->state == REFUSED;
+		refused += n->state == REFUSED || (!n->trial && !is_empty(&n->refusing));
 		faulty += is_faulty(n, now);
 		unstapled += n->ocsp_why[0] != '\0';
 		ending += ends_soon(n, now);

@@ -228,13 +228,13 @@ static bool on_full(struct child *c, struct msgr *r)
 	return true;
 }
 
-static bool on_key_news(struct msgr *r)
+static bool on_key_news(const struct child *c, struct msgr *r)
 {
 	struct control_key_news m;
 
 	if (!control_key_news_read(r, &m))
 		return false;
-	cert_news_take(&m);
+	cert_news_take(c->post->slot, &m);
 	return true;
 }
 
@@ -296,7 +296,7 @@ static bool take_message(struct chan *ch, struct child *c, struct msgr *r)
 	case CTL_UNFIT:
 		return on_unfit(c, r);
 	case CTL_KEY_NEWS:
-		return c->post->role == ROLE_KEY && on_key_news(r);
+		return c->post->role == ROLE_KEY && on_key_news(c, r);
 	default:
 		return msg_channel_skips(ch, r, master_post_name(c->post, name));
 	}
@@ -453,6 +453,8 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 	missing_forget(c);
 	slots_forget(c);
 	channels_forget(c);
+	if (c->post->role == ROLE_KEY)
+		cert_news_ended(c->post->slot);
 	if (!c->ready)
 		reload_progress(m, c);
 	after_death(m, c);

@@ -66,14 +66,14 @@ static bool are_short(void)
 }
 
 /* -1: it is not there, which is told; or we lack descriptors. */
-static int open_file(const struct certificate *c, const char *file)
+static int open_file(const struct child *to, const struct certificate *c, const char *file)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	char why[KEY_WHY_MAX];
 
 	if (fd == -1 && file != c->file[OCSP] && !are_short()) {
 		snprintf(why, sizeof(why), "%.*s: %s", KEY_WHY_MAX / 2, file, strerror(errno));
-		cert_news_refuse(c->number, why);
+		cert_news_refuse(c->number, to->post->slot, why);
 	}
 	return fd;
 }
@@ -83,7 +83,7 @@ enum passing { PASSED, ABSENT, LACKING /* descriptors: it is repeated */ };
 static enum passing pass_file(struct child *to, const struct certificate *c, int file, bool more)
 {
 	struct control_key m = { .key = c->number, .more = more, .ocsp = file == OCSP };
-	int fd = open_file(c, c->file[file]);
+	int fd = open_file(to, c, c->file[file]);
 	bool sent;
 
 	if (fd == -1 && !are_short())
@@ -294,5 +294,5 @@ void keys_repeat(struct child *c)
 void keys_begin(struct child *c)
 {
 	keys_repeat(c);
-	cert_news_begun();
+	cert_news_begun(c->post->slot);
 }

@@ -58,12 +58,18 @@ static void expect_status(int64_t now, const char *want)
 	str_fini(&out);
 }
 
-static void say(uint32_t number, int64_t until, const char *why)
+/* The key process of SLOT. */
+static void say_from(unsigned slot, uint32_t number, int64_t until, const char *why)
 {
 	struct control_key_news m = { .key = number, .refused = why != NULL, .until = until };
 
 	str_copy(m.why, sizeof(m.why), why != NULL ? why : "");
-	cert_news_take(&m);
+	cert_news_take(slot, &m);
+}
+
+static void say(uint32_t number, int64_t until, const char *why)
+{
+	say_from(0, number, until, why);
 }
 
 static void forget_all(void)
@@ -94,7 +100,6 @@ static void test_renewal(void)
 	say(1, 0, "late word of a number that is over");
 	say(2, 0, "there is no private key");
 	say(2, 0, "there is no private key");
-	say(2, NOW + 1, NULL); /* a liar, or one that has read the file later: it is given again then */
 	expect_log("E: certificate /x.pem is refused: there is no private key; the one before stays in use\n");
 	expect_status(NOW + DAY,
 	    "note\tcertificate\t/x.pem: refused since 2026-11-30 13:25 UTC (there is no private key); the one before "
@@ -102,16 +107,52 @@ static void test_renewal(void)
 	cert_news_given("imapd_ssl", "/x.pem", 3);
 	say(3, NOW + 180 * DAY, NULL);
 	expect_log("I: certificate /x.pem is in use, valid until 2027-05-29 13:25 UTC\n");
-	say(3, 0, "half of the file"); /* one process has read it earlier than the other */
-	expect_log("E: certificate /x.pem is refused: half of the file; the one before stays in use\n");
+	forget_all();
+}
+
+/* One process has read it earlier than the other, or lacks memory. */
+static void test_some_refuse(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	say_from(0, 1, NOW + 90 * DAY, NULL);
+	str_clear(&logged);
+	say_from(1, 1, 0, "half of the file");
+	say_from(1, 1, 0, "half of the file");
+	CU_ASSERT_FALSE(cert_news_is_taken(1)); /* a reload passes it again */
+	say_from(3, 1, 0, "no\nmemory");
+	expect_log(
+	    "E: certificate /x.pem is in use, but refused by the key process of login worker 1: half of the file; "
+	    "clients there get the one before, or are turned away. Touch the file to have it tried again\n"
+	    "E: certificate /x.pem is in use, but refused by the key process of login workers 1, 3: no.memory; "
+	    "clients there get the one before, or are turned away. Touch the file to have it tried again\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-02-28 13:25 UTC; refused by the key process of login "
+	    "workers 1, 3 since 2026-11-30 13:25 UTC (no.memory), where clients get the one before, or are turned "
+	    "away\n" COUNTS("1", "0", "0"));
+	cert_news_ended(1);
+	say_from(3, 1, NOW + 90 * DAY, NULL);
+	CU_ASSERT(cert_news_is_taken(1));
+	say_from(256, 1, 0, "there is no such slot");
+	say_from(UINT32_MAX, 1, 0, "there is no such slot");
+	expect_log("");
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-02-28 13:25 UTC\n" COUNTS("0", "0", "0"));
+	/* The other one is the first to speak. */
+	cert_news_given("imapd_ssl", "/x.pem", 2);
+	say_from(1, 2, 0, "half");
+	say_from(0, 2, NOW + 99 * DAY, NULL);
+	expect_log("E: certificate /x.pem is refused: half; the one before stays in use\n"
+	           "I: certificate /x.pem is in use, valid until 2027-03-09 13:25 UTC\n"
+	           "E: certificate /x.pem is in use, but refused by the key process of login worker 1: half; "
+	           "clients there get the one before, or are turned away. Touch the file to have it tried again\n");
 	forget_all();
 }
 
 static void test_none_before(void)
 {
 	cert_news_given("imapd_ssl", "/x.pem", 1);
-	cert_news_refuse(1, "/x.pem: No such file or directory");
-	cert_news_refuse(1, "/x.pem: No such file or directory");
+	cert_news_refuse(1, 0, "/x.pem: No such file or directory");
+	cert_news_refuse(1, 0, "/x.pem: No such file or directory");
 	expect_log(
 	    "E: certificate /x.pem is refused: /x.pem: No such file or directory; none is in use, and clients that "
 	    "need it are turned away\n");
@@ -126,20 +167,22 @@ static void test_none_before(void)
 static void test_begun(void)
 {
 	cert_news_given("imapd_ssl", "/x.pem", 1);
-	cert_news_begun();
+	cert_news_begun(0);
 	say(1, NOW + 90 * DAY, NULL);
-	cert_news_begun();
+	cert_news_begun(0);
 	str_clear(&logged);
 	cert_news_given("imapd_ssl", "/x.pem", 2);
 	say(2, 0, "no");
 	str_clear(&logged);
-	cert_news_begun();
-	cert_news_begun();
-	expect_log("E: certificate /x.pem: a key process begins without it, since its file is refused; clients of one "
-	           "login worker, at least, are turned away until the file is mended\n");
+	cert_news_begun(2);
+	cert_news_begun(2);
+	expect_log(
+	    "E: certificate /x.pem: a key process begins without it, since its file is refused; clients of login "
+	    "worker 2 are turned away until the file is mended\n");
 	expect_status(NOW,
-	    "note\tcertificate\t/x.pem: refused since 2026-11-30 13:25 UTC (no); none is in use\n" COUNTS("1", "0",
-	        "0"));
+	    "note\tcertificate\t/x.pem: refused since 2026-11-30 13:25 UTC (no); the one before stays in use, valid "
+	    "until "
+	    "2027-02-28 13:25 UTC; there is none for clients of login worker 2\n" COUNTS("1", "0", "0"));
 	cert_news_given("imapd_ssl", "/x.pem", 3);
 	say(3, NOW + 90 * DAY, NULL);
 	expect_log("I: certificate /x.pem is in use, valid until 2027-02-28 13:25 UTC\n");
@@ -153,9 +196,9 @@ static void test_faulty(void)
 
 	cert_news_given("imapd_ssl", "/x.pem", 1);
 	cert_news_given("pop3d_ssl", "/x.pem", 2);
-	cert_news_take(&m);
+	cert_news_take(0, &m);
 	m.key = 2;
-	cert_news_take(&m);
+	cert_news_take(0, &m);
 	expect_log("I: certificate /x.pem is in use, valid until 2027-03-09 13:25 UTC\n"
 	           "E: certificate /x.pem: clients refuse it: it.is\n");
 	expect_status(NOW,
@@ -167,7 +210,7 @@ static void test_faulty(void)
 	cert_news_begin();
 	cert_news_given("imapd_ssl", "/x.pem", 3);
 	cert_news_end();
-	cert_news_take(&m);
+	cert_news_take(0, &m);
 	expect_log(
 	    "I: certificate /x.pem is in use, valid until 2026-11-29 13:25 UTC\n"
 	    "E: certificate /x.pem has expired on 2026-11-29 13:25 UTC: clients refuse it; renew it, no reload is "
@@ -250,9 +293,16 @@ static void test_trial(void)
 	expect_log("E: certificate /x.pem is refused: half; the one before stays in use\n");
 	cert_news_given("imapd_ssl", "/x.pem", 3);
 	cert_news_begin_trial(3);
-	say(3, 0, "half"); /* by one key process that was quicker than the other file */
-	say(3, NOW + 99 * DAY, NULL);
+	say_from(1, 3, 0, "half"); /* by one key process that was quicker than the other file */
+	say_from(0, 3, NOW + 99 * DAY, NULL);
 	str_clear(&logged);
+	expect_status(NOW,
+	    "note\tcertificate\t/x.pem: in use, valid until 2027-03-09 13:25 UTC\n" COUNTS("0", "0", "0"));
+	CU_ASSERT(cert_news_end_trial(3)); /* for that one */
+	say_from(1, 3, 0, "half");
+	expect_log("E: certificate /x.pem is in use, but refused by the key process of login worker 1: half; "
+	           "clients there get the one before, or are turned away. Touch the file to have it tried again\n");
+	say_from(1, 3, NOW + 99 * DAY, NULL);
 	CU_ASSERT(cert_news_is_taken(3));
 	CU_ASSERT_FALSE(cert_news_end_trial(3));
 	CU_ASSERT_FALSE(cert_news_end_trial(7));
@@ -273,10 +323,10 @@ static void test_ocsp(void)
 
 	cert_news_given("imapd_ssl", "/x.pem", 1);
 	cert_news_given("pop3d_ssl", "/x.pem", 2);
-	cert_news_take(&m);
+	cert_news_take(0, &m);
 	m.key = 2;
-	cert_news_take(&m);
-	cert_news_take(&m);
+	cert_news_take(0, &m);
+	cert_news_take(0, &m);
 	str_clear(&logged);
 	cert_news_tick(NOW + DAY - 1);
 	expect_log("");
@@ -289,8 +339,8 @@ static void test_ocsp(void)
 	for (uint32_t key = 3; key < 5; key++) {
 		cert_news_given(key == 3 ? "imapd_ssl" : "pop3d_ssl", "/x.pem", key);
 		m = (struct control_key_news){ .key = key, .until = NOW + 99 * DAY, .why = "it is\nbad" };
-		cert_news_take(&m);
-		cert_news_take(&m);
+		cert_news_take(0, &m);
+		cert_news_take(0, &m);
 	}
 	expect_log("W: OCSP response /x.pem.ocsp is not sent to clients: it is.bad\n");
 	cert_news_given("imapd_ssl", "/x.pem", 5);
@@ -314,8 +364,8 @@ static void test_liar(void)
 		say(1, 0, "x\nnote\tcertificate\t/x.pem: fine");
 	}
 	CU_ASSERT_EQUAL(strncmp(str_cstr(&logged), "I: ", 3), 0);
-	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&logged), "refused: x.note.certificate./x.pem: fine; the one before"));
-	CU_ASSERT(logged.len < 500);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&logged), "worker 0: x.note.certificate./x.pem: fine; clients"));
+	CU_ASSERT(logged.len < 700);
 	say(1, INT64_MAX, NULL);
 	forget_all();
 }
@@ -324,6 +374,7 @@ static const struct unit_case cases[] = {
 	{ "one that clients refuse", test_faulty },
 	{ "renewal", test_renewal },
 	{ "none before", test_none_before },
+	{ "some refuse", test_some_refuse },
 	{ "begun", test_begun },
 	{ "shared", test_shared },
 	{ "end", test_end },
