@@ -104,11 +104,11 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 
 static void send_away(struct reg *reg, struct reg_session *s, const struct auth_reply *r, double until)
 {
-	struct net_addr addr[AUTH_ADDRS_MAX];
+	struct peer_service target[AUTH_ADDRS_MAX];
 
 	for (unsigned i = 0; i < r->ntargets; i++)
-		addr[i] = r->target[i].addr;
-	reg_add_pending(reg, s, r->target[0].host, addr, r->ntargets, until);
+		target[i] = (struct peer_service){ (enum protocol)s->protocol, r->target[i].tls, r->target[i].addr };
+	reg_add_pending(reg, s, r->target[0].host, target, r->ntargets, until);
 }
 
 /* Signs the forwarded login for each of its targets. */
@@ -129,10 +129,18 @@ static void sign(struct request *rq, struct auth_reply *r)
 	}
 }
 
+/* The worker may ask for other targets if it can begin the login at none of these. */
 static bool may_be_retried(struct request *rq)
 {
-	return request_reply()->other_hosts != AUTH_OTHER_HOSTS_NONE && !auth_mech_tells_password(rq->q.mech) &&
-	    !rq->retried && request_keep(rq);
+	const struct auth_reply *r = request_reply();
+
+	if (r->other_hosts == AUTH_OTHER_HOSTS_NONE || auth_mech_tells_password(rq->q.mech) || rq->retried ||
+	    !request_keep(rq))
+		return false;
+	rq->q.ntried = r->ntargets;
+	for (unsigned i = 0; i < r->ntargets; i++)
+		rq->q.tried[i] = r->target[i].addr;
+	return true;
 }
 
 /* The reply holds the route already. */

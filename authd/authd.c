@@ -109,6 +109,7 @@ static bool peer_signature(struct authd *a, struct msgr *r)
 
 static bool has_arrived(struct authd_worker *w, struct msgr *r)
 {
+	const struct peer_service *at;
 	struct session_target m;
 	struct reg_session *s;
 
@@ -116,10 +117,11 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 		return false;
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
-	peers_answered(w->a->peers, (enum protocol)s->protocol, &s->pending->target[m.target], w->generation,
-	    clock_now());
-	for (enum trouble_kind k = TROUBLE_TLS; k <= TROUBLE_UNTRUSTED; k++)
-		troubles_over(w->a->troubles, k, (enum protocol)s->protocol, &s->pending->target[m.target]);
+	at = &s->pending->target[m.target];
+	peers_answered(w->a->peers, at, w->generation, clock_now());
+	troubles_over(w->a->troubles, TROUBLE_TLS, at->protocol, &at->addr);
+	if (at->tls != PEER_TLS_NONE)
+		troubles_over(w->a->troubles, TROUBLE_UNTRUSTED, at->protocol, &at->addr);
 	reg_arrived(w->a->reg, s);
 	return true;
 }
@@ -127,24 +129,22 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 static bool peer_result(struct authd_worker *w, struct msgr *r)
 {
 	struct peers *peers = w->a->peers;
-	const struct net_addr *addr;
+	const struct peer_service *at;
 	struct session_target m;
 	struct reg_session *s;
-	enum protocol protocol;
 	double now = clock_now();
 
 	if (!peer_result_read(r, &m))
 		return false;
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
-	protocol = (enum protocol)s->protocol;
-	addr = &s->pending->target[m.target];
+	at = &s->pending->target[m.target];
 	if (m.result == PEER_ANSWERS)
-		peers_answered(peers, protocol, addr, w->generation, now);
+		peers_answered(peers, at, w->generation, now);
 	else if (m.result == PEER_SLOW)
-		peers_slow(peers, protocol, addr, s->user, w->generation, now - m.took_ms / 1000.0, now);
+		peers_slow(peers, at, s->user, w->generation, now - m.took_ms / 1000.0, now);
 	else
-		peers_failed(peers, protocol, addr, w->generation, now - m.took_ms / 1000.0, now);
+		peers_failed(peers, at, w->generation, now - m.took_ms / 1000.0, now);
 	return true;
 }
 

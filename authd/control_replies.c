@@ -84,8 +84,10 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 		return;
 	case PEERS_KNOWN:
 		for (unsigned i = 0; i < n; i++) {
+			const struct peer_service s = { p, (enum peer_tls)h->tls, addr[i] };
+
 			str_addf(&t->text, " [%s] %s", net_addr_text(&addr[i], ip),
-			    peers_down(t->a->peers, p, &addr[i], clock_now()) ? "down" : "not known to be down");
+			    peers_down(t->a->peers, &s, clock_now()) ? "down" : "not known to be down");
 			loop = loop || listens_at(t->a->ctx.set, p, &addr[i]);
 		}
 		if (loop)

@@ -1,6 +1,7 @@
 /* The cache of peers' addresses, and which of them failed last. */
 #include "authd/peers.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <uthash.h>
 
@@ -25,7 +26,8 @@ struct peer_name {
 
 struct health_key {
 	uint32_t family, scope;
-	uint32_t port, protocol;
+	uint32_t port;
+	uint16_t protocol, tls;
 	uint8_t ip[16];
 };
 
@@ -42,7 +44,7 @@ struct slow_login {
 
 struct peer_health {
 	struct health_key key;
-	struct net_addr addr;
+	struct peer_service service;
 	enum peer_state state;
 	double until;
 	double answered; /* the last time; 0: never */
@@ -195,25 +197,25 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
 	name->fresh_until = now + (n != 0 ? p->ttl : RETRY_SECONDS);
 }
 
-static struct peer_health *find_health(struct peers *p, enum protocol protocol, const struct net_addr *addr,
-    struct health_key *key)
+static struct peer_health *find_health(struct peers *p, const struct peer_service *s, struct health_key *key)
 {
 	struct peer_health *h;
 
 	memset(key, 0, sizeof(*key));
-	key->family = addr->family;
-	key->scope = addr->scope;
-	key->port = addr->port;
-	key->protocol = protocol;
-	memcpy(key->ip, addr->ip, addr->family == AF_INET ? 4 : 16);
+	key->family = s->addr.family;
+	key->scope = s->addr.scope;
+	key->port = s->addr.port;
+	key->protocol = (uint16_t)s->protocol;
+	key->tls = (uint16_t)s->tls;
+	memcpy(key->ip, s->addr.ip, s->addr.family == AF_INET ? 4 : 16);
 	HASH_FIND(hh, p->health, key, sizeof(*key), h);
 	return h;
 }
 
-static struct peer_health *get_health(struct peers *p, enum protocol protocol, const struct net_addr *addr)
+static struct peer_health *get_health(struct peers *p, const struct peer_service *s)
 {
 	struct health_key key;
-	struct peer_health *h = find_health(p, protocol, addr, &key);
+	struct peer_health *h = find_health(p, s, &key);
 
 	if (h != NULL)
 		return h;
@@ -221,17 +223,29 @@ static struct peer_health *get_health(struct peers *p, enum protocol protocol, c
 		drop_health(p, p->health);
 	h = mem_alloc(sizeof(*h));
 	h->key = key;
-	h->addr = *addr;
+	h->service = *s;
 	HASH_ADD(hh, p->health, key, sizeof(h->key), h);
 	return h;
 }
 
-static void say_over(struct peer_health *h, bool answered, double now)
+enum { NAME_MAX = NET_IP_TEXT_MAX + 40 };
+
+static const char *name_for_log(const struct peer_health *h, char name[NAME_MAX])
 {
+	const struct peer_service *s = &h->service;
 	char ip[NET_IP_TEXT_MAX];
 
+	snprintf(name, NAME_MAX, "%s port %u%s%s", net_addr_text(&s->addr, ip), s->addr.port,
+	    s->tls != PEER_TLS_NONE ? " by TLS, " : "", s->tls != PEER_TLS_NONE ? peer_tls_word(s->tls) : "");
+	return name;
+}
+
+static void say_over(struct peer_health *h, bool answered, double now)
+{
+	char name[NAME_MAX];
+
 	if (outage_over(&h->outage, answered, now))
-		log_info("peer %s port %u answers again", net_addr_text(&h->addr, ip), h->addr.port);
+		log_info("peer %s answers again", name_for_log(h, name));
 }
 
 static bool is_doubted(const struct peer_health *h, uint64_t by, double now)
@@ -241,19 +255,19 @@ static bool is_doubted(const struct peer_health *h, uint64_t by, double now)
 
 static void set_down(struct peers *p, struct peer_health *h, const char *why, uint64_t by, double now)
 {
-	char ip[NET_IP_TEXT_MAX];
+	char name[NAME_MAX];
 
 	forget_slow(h);
 	if (outage_failed(&h->outage, now))
-		log_warn("peer %s port %u %s", net_addr_text(&h->addr, ip), h->addr.port, why);
+		log_warn("peer %s %s", name_for_log(h, name), why);
 	h->state = PEER_STATE_DOWN;
 	h->by = by;
 	h->until = now + p->down_time;
 }
 
-void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double now)
+void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, double now)
 {
-	struct peer_health *h = get_health(p, protocol, addr);
+	struct peer_health *h = get_health(p, s);
 
 	if (h->state == PEER_STATE_DOWN && h->by != by) {
 		h->doubted = h->by;
@@ -265,10 +279,9 @@ void peers_answered(struct peers *p, enum protocol protocol, const struct net_ad
 	say_over(h, true, now);
 }
 
-void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double began,
-    double now)
+void peers_failed(struct peers *p, const struct peer_service *s, uint64_t by, double began, double now)
 {
-	struct peer_health *h = get_health(p, protocol, addr);
+	struct peer_health *h = get_health(p, s);
 
 	if (h->answered < began && !is_doubted(h, by, now))
 		set_down(p, h, "does not answer", by, now);
@@ -297,10 +310,9 @@ static void add_slow(struct peer_health *h, const char *user, double now)
 	h->nslow = n + 1;
 }
 
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, uint64_t by,
-    double began, double now)
+void peers_slow(struct peers *p, const struct peer_service *s, const char *user, uint64_t by, double began, double now)
 {
-	struct peer_health *h = get_health(p, protocol, addr);
+	struct peer_health *h = get_health(p, s);
 
 	if (is_doubted(h, by, now) || h->answered >= began || (h->state == PEER_STATE_DOWN && now < h->until))
 		return;
@@ -309,18 +321,18 @@ void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *
 		set_down(p, h, "sends greetings, but does not answer logins of several accounts", by, now);
 }
 
-bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now)
+bool peers_down(struct peers *p, const struct peer_service *s, double now)
 {
 	struct health_key key;
-	const struct peer_health *h = find_health(p, protocol, addr, &key);
+	const struct peer_health *h = find_health(p, s, &key);
 
 	return h != NULL && h->state == PEER_STATE_DOWN && now < h->until;
 }
 
-bool peers_suspect(struct peers *p, enum protocol protocol, const struct net_addr *addr)
+bool peers_suspect(struct peers *p, const struct peer_service *s)
 {
 	struct health_key key;
-	const struct peer_health *h = find_health(p, protocol, addr, &key);
+	const struct peer_health *h = find_health(p, s, &key);
 
 	return h != NULL && h->state == PEER_STATE_DOWN;
 }
@@ -333,7 +345,9 @@ unsigned peers_list_down(struct peers *p, double now, struct str *out)
 	for (const struct peer_health *d = p->health; d != NULL; d = d->hh.next) {
 		if (d->state != PEER_STATE_DOWN || now >= d->until)
 			continue;
-		str_addf(out, "%s%s:%u", n != 0 ? " " : "", net_addr_text(&d->addr, ip), d->addr.port);
+		str_addf(out, "%s%s:%u", n != 0 ? " " : "", net_addr_text(&d->service.addr, ip), d->service.addr.port);
+		if (d->service.tls != PEER_TLS_NONE)
+			str_addf(out, "(%s)", peer_tls_word(d->service.tls));
 		n++;
 	}
 	return n;

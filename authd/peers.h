@@ -7,6 +7,7 @@
 #include "authd/resolver.h"
 #include "lib/str.h"
 #include "node/msg_channel.h"
+#include "settings/peer_tls.h"
 
 struct peers;
 
@@ -29,30 +30,36 @@ enum peers_answer peers_lookup(struct peers *p, const char *host, uint16_t port,
 void peers_resolved(struct peers *p, const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n,
     double now);
 
-/* Health belongs to an address, its port and the protocol that is spoken there. One account's trouble is not the
+/* Health belongs to an address, its port, the protocol that is spoken there, and how: in clear, after STARTTLS, or by
+ * TLS (an account may have an option of its own for that). One account's trouble is not the
  * peer's: a login without an answer after a good greeting counts only together with those of other accounts. Nor is one
  * login worker's: if a peer that BY, one of them, has called down answers another one, nothing that BY says against it
  * counts for PEERS_DOUBT_SECONDS. */
 enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60, PEERS_DOUBT_SECONDS = 600 };
 
+struct peer_service {
+	enum protocol protocol;
+	enum peer_tls tls;
+	struct net_addr addr;
+};
+
 /* All times are seconds of any clock that does not step; BY is any number of the worker's. The peer has answered, or
  * taken a login, at NOW. */
-void peers_answered(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double now);
+void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, double now);
 /* An attempt that began at BEGAN has failed: the peer is down, unless it has answered since. Its outages are logged
  * according to outage.h. */
-void peers_failed(struct peers *p, enum protocol protocol, const struct net_addr *addr, uint64_t by, double began,
-    double now);
+void peers_failed(struct peers *p, const struct peer_service *s, uint64_t by, double began, double now);
 /* It has greeted, but not answered the login of USER, which began at BEGAN. If that happens to PEERS_SLOW_ACCOUNTS
  * accounts within PEERS_SLOW_SECONDS and it answered nobody while they waited, the peer is down. */
-void peers_slow(struct peers *p, enum protocol protocol, const struct net_addr *addr, const char *user, uint64_t by,
-    double began, double now);
+void peers_slow(struct peers *p, const struct peer_service *s, const char *user, uint64_t by, double began, double now);
 /* To be called about every second: logs outages that are over. */
 void peers_tick(struct peers *p, double now);
 /* It failed less than the down time ago. */
-bool peers_down(struct peers *p, enum protocol protocol, const struct net_addr *addr, double now);
+bool peers_down(struct peers *p, const struct peer_service *s, double now);
 /* It failed at the last attempt: a success must be reported. */
-bool peers_suspect(struct peers *p, enum protocol protocol, const struct net_addr *addr);
-/* Number of addresses that are down, and their texts "ip:port" separated by blanks. */
+bool peers_suspect(struct peers *p, const struct peer_service *s);
+/* Number of services that are down, and their texts "ip:port" separated by blanks, with "(starttls)" or "(implicit)"
+ * behind those where that fails. */
 unsigned peers_list_down(struct peers *p, double now, struct str *out);
 
 #endif

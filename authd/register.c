@@ -262,8 +262,8 @@ void reg_expire(struct reg *r, double now)
 	}
 }
 
-void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
-    double until)
+void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, const struct peer_service *target,
+    unsigned n, double until)
 {
 	struct reg_pending *w = mem_alloc(sizeof(*w) + n * sizeof(*target));
 	enum protocol p = (enum protocol)s->protocol;
@@ -272,8 +272,8 @@ void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, con
 	w->ntargets = n;
 	w->until = until;
 	w->session = s;
-	w->at_peer = join_crowd(r, p, host, target[0].port, NULL);
-	w->of_account = join_crowd(r, p, host, target[0].port, s->user);
+	w->at_peer = join_crowd(r, p, host, target[0].addr.port, NULL);
+	w->of_account = join_crowd(r, p, host, target[0].addr.port, s->user);
 	DL_APPEND(r->pending, w);
 	s->pending = w;
 	r->npending++;

@@ -5,6 +5,7 @@
 
 #include <uthash.h>
 
+#include "authd/peers.h"
 #include "lib/net.h"
 #include "node/account.h"
 #include "node/msg_channel.h"
@@ -21,7 +22,7 @@ struct reg_pending {
 	struct reg_crowd *at_peer, *of_account;
 	double until;
 	unsigned ntargets;
-	struct net_addr target[]; /* the addresses that it may go to */
+	struct peer_service target[]; /* where it may go */
 };
 
 struct reg_session {
@@ -51,11 +52,11 @@ struct reg_session *reg_find(struct reg *r, uint64_t id);
 void reg_remove(struct reg *r, struct reg_session *s);
 /* Notes the ticket (TICKET_LEN bytes) that was given out for S; NULL: it cannot be used any more. */
 void reg_set_ticket(struct reg_session *s, const uint8_t *ticket);
-/* S is a login that goes to the peer HOST (in any case) at the first of N addresses TARGET (copied; at least one, of
+/* S is a login that goes to the peer HOST (in any case) at the first of N services TARGET (copied; at least one, of
  * perhaps more hosts): pending there until reg_arrived(), or until it is removed; at the latest until UNTIL (any
  * clock), because a worker that never reports its end must not block others. */
-void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, const struct net_addr *target, unsigned n,
-    double until);
+void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, const struct peer_service *target,
+    unsigned n, double until);
 void reg_arrived(struct reg *r, struct reg_session *s);
 /* Until UNTIL (any clock) USER's logins do not go to that peer, unless a pending one arrives there. */
 void reg_block(struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user, double until);

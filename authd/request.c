@@ -284,7 +284,6 @@ void request_step(struct authd_worker *w, uint32_t id, const char *text)
 	} else if (rq->state == REQUEST_GRANTED) {
 		rq->retried = true;
 		rq->names_since = rq->names_until = 0;
-		/* By now the unreachable hosts are known to be down. */
 		request_enter(rq, REQUEST_TARGETS);
 	} else {
 		request_enter(rq, step_message(rq, text));

@@ -159,6 +159,15 @@ static void look_ahead(struct request *rq, unsigned i)
 		    &n);
 }
 
+/* The login could not be begun there a moment ago, whatever others know of that address. */
+static bool was_tried(const struct request *rq, const struct net_addr *addr)
+{
+	for (unsigned i = 0; i < rq->q.ntried; i++)
+		if (rq->q.tried[i].port == addr->port && net_addr_same_ip(&rq->q.tried[i], addr))
+			return true;
+	return false;
+}
+
 /* Adds what is known of host I, which is not this node. False: it is the next to be tried, and its address must be
  * waited for. */
 static bool add_host(struct request *rq, unsigned i, struct choice *c)
@@ -191,9 +200,10 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 		break;
 	}
 	for (unsigned k = 0; k < n; k++) {
-		bool bad = peers_down(peers, rq->q.protocol, &addr[k], now);
+		const struct peer_service s = { rq->q.protocol, (enum peer_tls)h->tls, addr[k] };
+		bool bad = was_tried(rq, &addr[k]) || peers_down(peers, &s, now);
 
-		c->up->report_success = c->up->report_success || peers_suspect(peers, rq->q.protocol, &addr[k]);
+		c->up->report_success = c->up->report_success || peers_suspect(peers, &s);
 		add_target(bad ? c->down : c->up, h->name, &addr[k], (enum peer_tls)h->tls);
 	}
 	return true;

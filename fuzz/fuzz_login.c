@@ -48,7 +48,7 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	net_addr_parse(&reply.target[0].addr, "127.0.0.1", 1);
 	reply.target[0].tls = len % 7 == 0 ? PEER_TLS_STARTTLS : PEER_TLS_NONE;
 	l->backend = backend_start(EV_DEFAULT, &reply.target[0].addr, 1, 1, &fns, l);
-	while (len != 0 && (step == BACKEND_STEP_MORE || step == BACKEND_STEP_TLS)) {
+	while (len != 0 && step <= BACKEND_STEP_TLS) {
 		const char *lf = memchr(p, '\n', len);
 		size_t n = lf != NULL ? (size_t)(lf - p) : len;
 		char *line = mem_memdup(p, n);
@@ -66,7 +66,7 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	}
 	if (step == BACKEND_STEP_OK)
 		l->dialect->accepted(l);
-	else if (step != BACKEND_STEP_MORE && step != BACKEND_STEP_TLS)
+	else if (step > BACKEND_STEP_TLS)
 		l->dialect->refuse(l, l->peer.failure);
 	check_told(&l->out);
 	backend_free(&l->backend);

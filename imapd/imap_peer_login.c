@@ -281,9 +281,26 @@ static enum backend_step send_other(struct login *l, struct str *out)
 
 /* --- greeting, TLS --- */
 
-/* The peer does not begin TLS as it should. Somebody between may have said LINE: nothing of it reaches the client. */
-static enum backend_step no_tls(struct login *l, const char *line)
+/* The peer refuses all logins with TEXT, before it heard of this one. */
+static enum backend_step on_refusal_of_all(struct login *l, const char *text)
 {
+	on_refusal(l, text, FAILURE_TEMPORARY);
+	return BACKEND_STEP_NEXT;
+}
+
+/* What was said in clear (LINE, which goes on with WORD, LEN bytes, and then TEXT) does not begin TLS: the peer has no
+ * time for us, or it does not do as it should. Somebody between may have said it: nothing of it reaches the client. */
+static enum backend_step no_tls(struct login *l, const char *line, const char *word, size_t len, const char *text)
+{
+	const char *code;
+	size_t code_len;
+
+	if (text_is_word(word, len, "BYE") ||
+	    (text_is_word(word, len, "NO") && take_code(text, &code, &code_len) &&
+	        text_is_word(code, code_len, "UNAVAILABLE"))) {
+		peer_login_fail(l, FAILURE_TEMPORARY, line);
+		return BACKEND_STEP_NEXT;
+	}
 	return peer_login_fail(l, FAILURE_NO_STARTTLS, line);
 }
 
@@ -325,18 +342,18 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 		    "it sent a POP3 greeting. Set the port of IMAP in mailhost: "
 		    "HOST:imap=PORT:pop3=PORT");
 	if (!text_is_word(word, len, "*"))
-		return invalid(l, "no IMAP greeting");
+		return wants_starttls(l) ? no_tls(l, all, "", 0, "") : invalid(l, "no IMAP greeting");
 	len = take_word(&line, &word);
 	if (wants_starttls(l)) {
 		if (!text_is_word(word, len, "OK"))
-			return no_tls(l, all);
+			return no_tls(l, all, word, len, line);
 		str_adds(out, TAG_TLS " STARTTLS\r\n");
 		l->peer.state = PEER_STARTTLS;
-		return BACKEND_STEP_MORE;
+		return BACKEND_STEP_ASK;
 	}
 	peer_login_take_greeting(l, all);
 	if (text_is_word(word, len, "BYE"))
-		return on_refusal(l, line, FAILURE_TEMPORARY);
+		return on_refusal_of_all(l, line);
 	if (!text_is_word(word, len, "OK"))
 		return invalid(l, "no IMAP greeting");
 	take_alert(l, "OK", line);
@@ -349,14 +366,12 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 static enum backend_step on_starttls(struct login *l, const char *line, struct str *out)
 {
 	const char *rest = line, *word;
-
 	size_t len = take_word(&rest, &word);
+	bool ours = text_is_word(word, len, TAG_TLS), untagged = text_is_word(word, len, "*");
 
-	if (!text_is_word(word, len, TAG_TLS))
-		return no_tls(l, line);
 	len = take_word(&rest, &word);
-	if (!text_is_word(word, len, "OK"))
-		return no_tls(l, line);
+	if (!ours || !text_is_word(word, len, "OK"))
+		return no_tls(l, line, word, ours || untagged ? len : 0, rest);
 	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
 	l->peer.state = PEER_SECURE;
 	return BACKEND_STEP_TLS;
@@ -415,6 +430,12 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 	return BACKEND_STEP_MORE;
 }
 
+/* Until the peer has told its capabilities within TLS, nothing of the login is sent. */
+static enum backend_step go_on(const struct login *l)
+{
+	return l->peer.state == PEER_SECURE ? BACKEND_STEP_ASK : BACKEND_STEP_MORE;
+}
+
 static enum backend_step on_untagged(struct login *l, const char *line)
 {
 	const char *word;
@@ -427,14 +448,15 @@ static enum backend_step on_untagged(struct login *l, const char *line)
 			l->peer.caps |= read_caps(line) & CAP_LOGINDISABLED;
 		if (l->peer.state >= PEER_LOGIN)
 			keep_capability(l, line, strlen(line));
-		return BACKEND_STEP_MORE;
+		return go_on(l);
 	}
 	if (text_is_word(word, len, "BYE"))
-		return on_refusal(l, line, FAILURE_TEMPORARY);
+		return l->peer.state == PEER_SECURE ? on_refusal_of_all(l, line) :
+		                                      on_refusal(l, line, FAILURE_TEMPORARY);
 	/* BAD is about our commands: Dovecot warns with it of a password sent in clear text. */
 	if (text_is_word(word, len, "OK") || text_is_word(word, len, "NO"))
 		take_alert(l, text_is_word(word, len, "OK") ? "OK" : "NO", line);
-	return BACKEND_STEP_MORE;
+	return go_on(l);
 }
 
 /* The size of a literal, "{n}", announced at the end of an untagged line; else 0. */
@@ -456,7 +478,8 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 	size_t word_len;
 
 	if (memchr(line, '\0', len) != NULL)
-		return invalid(l, "a NUL byte");
+		return wants_starttls(l) && l->peer.state <= PEER_STARTTLS ? no_tls(l, "a NUL byte", "", 0, "") :
+		                                                             invalid(l, "a NUL byte");
 	if (l->peer.state == PEER_GREETING)
 		return on_greeting(l, line, out);
 	if (l->peer.state == PEER_STARTTLS)

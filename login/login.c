@@ -71,6 +71,12 @@ static void start_timer(struct login *l, void (*fn)(struct ev_loop *, ev_timer *
 	ev_timer_start(worker_loop(l->worker), &l->timer);
 }
 
+static void forget_tried(struct login *l)
+{
+	mem_free(&l->tried);
+	l->ntried = 0;
+}
+
 static void forget_peer(struct login *l)
 {
 	backend_free(&l->backend);
@@ -106,6 +112,7 @@ static void login_free(struct login *l)
 	worker_remove(l->worker, l);
 	credentials_forget(l);
 	forget_peer(l);
+	forget_tried(l);
 	auth_reply_free(&l->reply);
 	if (l->dialect->fini != NULL)
 		l->dialect->fini(l);
@@ -253,6 +260,7 @@ static void refuse(struct login *l, enum login_failure f)
 	auth_reply_free(&l->reply);
 	worker_end_exchange(l->worker, l);
 	l->retried = false;
+	forget_tried(l);
 	l->peer_until = 0;
 	enter(l, LOGIN_COMMAND);
 	if (f == FAILURE_WRONG && ++l->wrong >= LOGIN_WRONG_MAX)
@@ -557,6 +565,13 @@ static enum backend_step on_peer_line(const char *line, size_t len, struct str *
 	return l->dialect->peer_line(line, len, out, skip, l);
 }
 
+static const char *on_peer_why(void *arg)
+{
+	const struct login *l = arg;
+
+	return l->peer.said;
+}
+
 static SSL *on_peer_tls(unsigned target, bool is_new, void *arg)
 {
 	struct login *l = arg;
@@ -614,66 +629,70 @@ static void tell_signature(struct login *l, bool taken)
 /* Why the login at the peer failed. */
 static enum login_failure peer_failure(const struct login *l, enum backend_result result)
 {
-	if (result == BACKEND_UNREACHABLE)
-		return FAILURE_UNREACHABLE;
 	if (result == BACKEND_SILENT)
 		return FAILURE_UNANSWERED;
-	return l->peer.failed ? l->peer.failure : FAILURE_INVALID;
+	if (l->peer.failed && l->peer.target == backend_index(l->backend)) /* the last one has said why */
+		return l->peer.failure;
+	return result == BACKEND_UNREACHABLE ? FAILURE_UNREACHABLE : FAILURE_INVALID;
 }
 
-/* What went wrong at every address of every mailhost. */
-static void add_unreached(const struct login *l, const struct backend *b, struct str *out)
+/* What went wrong at target I. */
+static void add_unreached(const struct login *l, const struct backend *b, unsigned i, struct str *out)
 {
-	const struct auth_reply *a = l->reply;
+	const struct auth_target *t = &l->reply->target[i];
+	const char *error = backend_error(b, i);
 	int verdict;
 
-	for (unsigned i = 0; i < a->ntargets; i++) {
-		const char *error = backend_error(b, i);
-
-		if (i != 0)
-			str_adds(out, "; ");
-		if (i != 0 && strcmp(a->target[i].host, a->target[i - 1].host) != 0)
-			str_addf(out, "mailhost %s: ", a->target[i].host);
-		str_adds(out, error[0] != '\0' ? error : "not tried, no time was left");
-		if (backend_is_untrusted(b, i, &verdict))
-			str_addf(out, " (%s)", tls_peers_remedy(verdict));
-		else if (error[0] != '\0' && a->target[i].tls == PEER_TLS_NONE &&
-		    a->target[i].addr.port == protocols[l->dialect->protocol].tls_port)
-			str_adds(out, " (that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for this mailhost)");
-	}
-	if (a->reason[0] != '\0')
-		str_addf(out, "; %s", a->reason);
+	str_adds(out, error[0] != '\0' ? error : "not tried, no time was left");
+	if (backend_is_untrusted(b, i, &verdict))
+		str_addf(out, " (%s)", tls_peers_remedy(verdict));
+	else if (error[0] != '\0' && t->tls == PEER_TLS_NONE &&
+	    t->addr.port == protocols[l->dialect->protocol].tls_port)
+		str_adds(out, " (that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for this mailhost)");
 }
 
+/* The login was begun at none of the targets. */
 static void peer_unreached(struct login *l, const struct backend *b)
 {
+	const struct auth_reply *a = l->reply;
 	struct str all = STR_INIT;
 	char host[MAILHOST_MAX];
 
-	add_unreached(l, b, &all);
-	str_copy(host, sizeof(host), l->reply->target[0].host);
+	for (unsigned i = 0; i < a->ntargets; i++) {
+		if (i != 0)
+			str_adds(&all, "; ");
+		if (i != 0 && strcmp(a->target[i].host, a->target[i - 1].host) != 0)
+			str_addf(&all, "mailhost %s: ", a->target[i].host);
+		add_unreached(l, b, i, &all);
+	}
+	if (a->reason[0] != '\0')
+		str_addf(&all, "; %s", a->reason);
+	str_copy(host, sizeof(host), a->target[0].host);
+	peer_login_forget_words(l); /* of one that was not the last */
 	fail(l, FAILURE_UNREACHABLE, (struct failure_facts){ .host = host, .said = str_cstr(&all) });
 	str_fini(&all);
 }
 
+/* The last target tried has failed the login, or said why it was not begun. */
 static void peer_failed(struct login *l, const struct backend *b, enum login_failure f)
 {
-	char ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8], said[sizeof(l->peer.said)];
+	char ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8];
 	const struct net_addr *addr = backend_addr(b);
+	const char *host = peer_login_target(l)->host;
+	struct str said = STR_INIT;
 
 	if (f == FAILURE_SELF)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, peer_login_target(l)->host, addr, "");
-	else if (f == FAILURE_NO_STARTTLS)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, peer_login_target(l)->host, addr,
-		    "it does not begin it after STARTTLS or STLS; see the log");
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, host, addr, "");
 	else if (f == FAILURE_NEEDS_TLS)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, peer_login_target(l)->host, addr, "");
+		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, host, addr, "");
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);
-	str_copy(said, sizeof(said), l->peer.said);
-	fail(l, f,
-	    (struct failure_facts){ .host = peer_login_target(l)->host,
-	        .at = at,
-	        .said = l->peer.failed ? said : backend_error(b, backend_index(b)) });
+	str_adds(&said, l->peer.failed ? l->peer.said : backend_error(b, backend_index(b)));
+	for (unsigned i = 0; i < backend_index(b); i++) {
+		str_addf(&said, "; before that, mailhost %s: ", l->reply->target[i].host);
+		add_unreached(l, b, i, &said);
+	}
+	fail(l, f, (struct failure_facts){ .host = host, .at = at, .said = str_cstr(&said) });
+	str_fini(&said);
 }
 
 /* Reports the peers with which TLS failed. If another one has taken the login, no line of a failure tells of them. */
@@ -694,6 +713,23 @@ static void tell_untrusted(struct login *l, const struct backend *b, bool taken)
 	}
 }
 
+/* The account has other hosts, and all those that authd has named have failed before they got anything of the login. */
+static bool may_ask_for_others(const struct login *l, const struct backend *b)
+{
+	return l->reply->other_hosts != AUTH_OTHER_HOSTS_NONE && !l->retried &&
+	    backend_error(b, l->reply->ntargets - 1U)[0] != '\0' &&
+	    (auth_mech_tells_password(l->mech) || l->exchange == EXCHANGE_KEPT);
+}
+
+static void note_tried(struct login *l)
+{
+	forget_tried(l);
+	l->ntried = l->reply->ntargets;
+	l->tried = mem_alloc(l->ntried * sizeof(*l->tried));
+	for (unsigned i = 0; i < l->ntried; i++)
+		l->tried[i] = l->reply->target[i].addr;
+}
+
 static void peer_done(struct login *l, const struct backend *b, enum backend_result result)
 {
 	enum login_failure f;
@@ -705,9 +741,8 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 		return;
 	}
 	f = peer_failure(l, result);
-	/* authd knows by now that the hosts before us are down. */
-	if (f == FAILURE_UNREACHABLE && l->reply->other_hosts != AUTH_OTHER_HOSTS_NONE && !l->retried &&
-	    (auth_mech_tells_password(l->mech) || l->exchange == EXCHANGE_KEPT)) {
+	if (result == BACKEND_UNREACHABLE && may_ask_for_others(l, b)) {
+		note_tried(l);
 		try_again(l, LOGIN_AUTH);
 		worker_send_credentials(l->worker, l);
 		return;
@@ -737,7 +772,7 @@ static double peer_time(struct login *l)
 
 static void start_peer(struct login *l)
 {
-	static const struct backend_fns fns = { on_peer_line, on_peer_done, on_peer_health, on_peer_tls };
+	static const struct backend_fns fns = { on_peer_line, on_peer_why, on_peer_done, on_peer_health, on_peer_tls };
 	struct net_addr addrs[AUTH_ADDRS_MAX];
 
 	for (unsigned i = 0; i < l->reply->ntargets; i++)

@@ -123,6 +123,8 @@ struct login {
 	unsigned bad, wrong;     /* consecutive errors; wrong passwords */
 	double peer_until;       /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;            /* the hand-over, or connecting to a peer, failed once already */
+	uint8_t ntried;          /* the latter: how many targets were tried, and */
+	struct net_addr *tried;  /* ... their addresses; NULL: none */
 	bool heard;              /* the client has sent something */
 	bool told_insecure;      /* the log tells that it wanted to log in without TLS */
 	bool over;               /* it is freed as soon as the engine is left */

@@ -78,7 +78,9 @@ enum backend_step peer_login_fail(struct login *l, enum login_failure f, const c
 	l->peer.failed = true;
 	l->peer.failure = f == FAILURE_NEEDS_TLS ? why_needs_tls(l) : f;
 	log_clean(l->peer.said, sizeof(l->peer.said), text);
-	return f == FAILURE_INVALID ? BACKEND_STEP_INVALID : BACKEND_STEP_REFUSED;
+	return f == FAILURE_INVALID  ? BACKEND_STEP_INVALID :
+	    f == FAILURE_NO_STARTTLS ? BACKEND_STEP_NO_TLS :
+	                               BACKEND_STEP_REFUSED;
 }
 
 bool peer_login_is_fit(const struct login *l)

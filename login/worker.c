@@ -370,6 +370,9 @@ static bool send_request(struct worker *w, const struct login *l)
 		external_certs(l, &certs);
 	q.certs = certs.data;
 	q.certs_len = certs.len;
+	q.ntried = l->ntried;
+	for (unsigned i = 0; i < q.ntried; i++)
+		q.tried[i] = l->tried[i];
 	auth_request_write(&out, &q);
 	sent = chan_post(w->authd, &out) == 0;
 	str_fini(&certs);

@@ -106,6 +106,9 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 	if (q->mech == AUTH_MECH_EXTERNAL)
 		msgw_bytes(w, q->certs, q->certs_len);
 	forwarded_write(w, &q->forwarded);
+	msgw_u8(w, q->ntried);
+	for (unsigned i = 0; i < q->ntried; i++)
+		net_addr_write(w, &q->tried[i]);
 }
 
 bool auth_request_read(struct msgr *r, struct auth_request *q)
@@ -123,6 +126,9 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 	if (q->mech == AUTH_MECH_EXTERNAL)
 		q->certs = msgr_bytes(r, AUTH_CERTS_MAX, &q->certs_len);
 	forwarded_read(r, &q->forwarded);
+	q->ntried = (uint8_t)msgr_below(r, AUTH_ADDRS_MAX + 1);
+	for (unsigned i = 0; i < q->ntried; i++)
+		net_addr_read(r, &q->tried[i]);
 	if (msgr_end(r))
 		return true;
 	mem_wipe(q, sizeof(*q));

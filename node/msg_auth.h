@@ -8,7 +8,8 @@
  *                -> AUTH_REPLY
  *   SCRAM        AUTH_REQUEST -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY
  *
- * If a reply of either has `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets; once.
+ * If a reply of either has `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets, after all of
+ * the reply were tried; once. Of a login by password authd keeps nothing: it comes again, with `tried`.
  *
  * ".." is the client's time to answer. AUTH_REPLY may come at any point and ends the exchange; so does AUTH_CANCEL. */
 #ifndef NODE_MSG_AUTH_H
@@ -81,6 +82,9 @@ struct auth_request {
 	const void *certs;
 	size_t certs_len;
 	struct forwarded forwarded;
+	/* Addresses of a reply before, with `other_hosts`, none of which has let the login begin. */
+	uint8_t ntried;
+	struct net_addr tried[AUTH_ADDRS_MAX];
 };
 
 /* How a login ended. The columns: name, word for the log, name of its count in `waypost status`. */

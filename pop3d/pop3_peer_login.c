@@ -232,16 +232,28 @@ static bool wants_stls(const struct login *l)
 	return peer_login_target(l)->tls == PEER_TLS_STARTTLS;
 }
 
+/* LINE, in clear, does not begin TLS: the peer has no time for us, or it does not do as it should. */
+static enum backend_step no_tls(struct login *l, const char *line)
+{
+	bool refused = strncasecmp(line, "-ERR", 4) == 0;
+
+	if (refused && (l->peer.state == PEER_GREETING || strncasecmp(line, "-ERR [SYS/TEMP", 14) == 0)) {
+		peer_login_fail(l, FAILURE_TEMPORARY, line);
+		return BACKEND_STEP_NEXT;
+	}
+	return peer_login_fail(l, FAILURE_NO_STARTTLS, line);
+}
+
 /* LINE came before TLS, as the greeting or as the reply to STLS. Somebody between may have said it: nothing of it is
  * kept, or reaches the client. */
 static enum backend_step on_clear(struct login *l, const char *line, bool ok, struct str *out)
 {
 	if (!ok)
-		return peer_login_fail(l, FAILURE_NO_STARTTLS, line);
+		return no_tls(l, line);
 	if (l->peer.state == PEER_GREETING) {
 		str_adds(out, "STLS\r\n");
 		l->peer.state = PEER_STLS;
-		return BACKEND_STEP_MORE;
+		return BACKEND_STEP_ASK;
 	}
 	str_adds(out, "CAPA\r\n");
 	l->peer.state = PEER_CAPA;
@@ -257,26 +269,30 @@ static enum backend_step on_capa(struct login *l, const char *line, bool ok, str
 	} else if (l->peer.state == PEER_CAPA || strcmp(line, ".") == 0) {
 		return begin_login(l, out);
 	}
-	return BACKEND_STEP_MORE;
+	return BACKEND_STEP_ASK;
 }
 
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
 {
 	take_greeting(l, line);
-	return line[0] == '-' ? on_refusal(l, line, FAILURE_TEMPORARY) : begin_login(l, out);
+	if (line[0] != '-')
+		return begin_login(l, out);
+	on_refusal(l, line, FAILURE_TEMPORARY);
+	return BACKEND_STEP_NEXT;
 }
 
 enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
 {
 	struct login *l = arg;
 	bool ok = strncasecmp(line, "+OK", 3) == 0;
+	bool clear = l->peer.state == PEER_STLS || (l->peer.state == PEER_GREETING && wants_stls(l));
 
 	if (l->peer.state == PEER_GREETING && strncmp(line, "* ", 2) == 0)
 		return peer_login_fail(l, FAILURE_INVALID,
 		    "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT");
 	if (memchr(line, '\0', len) != NULL)
-		return peer_login_fail(l, FAILURE_INVALID, line);
-	if (l->peer.state == PEER_STLS || (l->peer.state == PEER_GREETING && wants_stls(l)))
+		return peer_login_fail(l, clear ? FAILURE_NO_STARTTLS : FAILURE_INVALID, line);
+	if (clear)
 		return on_clear(l, line, ok, out);
 	if (l->peer.state == PEER_CAPA_LIST)
 		return on_capa(l, line, ok, out);

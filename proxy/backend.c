@@ -22,15 +22,16 @@ enum {
 struct backend {
 	struct ev_loop *loop;
 	struct conn conn;
-	ev_timer timeout; /* this address's share of the time, until it greets; then the whole rest */
+	ev_timer timeout; /* this address's share of the time, until the login is begun; then the whole rest */
 	double share;     /* how much that is */
 	double until;     /* its end; of loop_timer_start() */
 	double deadline;  /* loop_now() */
 	double began;     /* clock_now() when this address was connected to */
 	struct net_addr addr[ADDRS_MAX];
 	unsigned naddrs, at;
-	bool greeted;
+	bool begun; /* the peer may have something of the login */
 	unsigned lines;
+	const char *why; /* what we say is wrong with the peer's lines; NULL: ask the dialogue */
 	uint64_t skip;
 	struct str in, out;
 	const struct backend_fns *fns;
@@ -54,15 +55,20 @@ static void done(struct backend *b, enum backend_result result)
 
 static void connect_next(struct backend *b);
 
-/* This address failed: tries the next one, if there is one and this one has not greeted. */
-static void give_up(struct backend *b, const char *what)
+static void add_error(struct backend *b, const char *kind, const char *what)
 {
 	char ip[NET_IP_TEXT_MAX];
 
-	str_addf(&b->errors, "%s port %u: %s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, what);
+	str_addf(&b->errors, "%s port %u: %s%s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, kind, what);
 	str_addc(&b->errors, '\0');
+}
+
+/* This address failed, because of KIND and WHAT: tries the next one, if there is one and the login was not begun. */
+static void give_up(struct backend *b, const char *kind, const char *what)
+{
+	add_error(b, kind, what);
 	conn_close(b->loop, &b->conn);
-	if (b->greeted) {
+	if (b->begun) {
 		done(b, BACKEND_SILENT);
 		return;
 	}
@@ -76,11 +82,11 @@ static void tell_health(struct backend *b, enum peer_result result)
 		b->fns->health(b->at, result, (uint32_t)((clock_now() - b->began) * 1000), b->arg);
 }
 
-/* After a good greeting the cause may be this login alone. */
+/* Once the login was begun the cause may be this login alone. */
 static void address_failed(struct backend *b, const char *what)
 {
-	tell_health(b, b->greeted ? PEER_SLOW : PEER_DOWN);
-	give_up(b, what);
+	tell_health(b, b->begun ? PEER_SLOW : PEER_DOWN);
+	give_up(b, "", what);
 }
 
 /* The connection is broken. That TLS with this address is not possible is no question of its health: it is there, and
@@ -88,15 +94,13 @@ static void address_failed(struct backend *b, const char *what)
 static void conn_failed(struct backend *b)
 {
 	const char *error = conn_error(&b->conn);
-	char what[128];
 
-	if (b->greeted || !conn_tls_refused(&b->conn, &b->verdict[b->at])) {
+	if (b->begun || !conn_tls_refused(&b->conn, &b->verdict[b->at])) {
 		address_failed(b, error);
 		return;
 	}
 	b->untrusted[b->at] = true;
-	snprintf(what, sizeof(what), "TLS: %s", error);
-	give_up(b, what);
+	give_up(b, "TLS: ", error);
 }
 
 /* There is no socket, or connecting failed at once. If this node is out of resources, that is not the peer's fault. */
@@ -104,7 +108,7 @@ static void connect_failed(struct backend *b, int error)
 {
 	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL ||
 	    error == EAGAIN)
-		give_up(b, strerror(error));
+		give_up(b, "", strerror(error));
 	else
 		address_failed(b, strerror(error));
 }
@@ -130,49 +134,61 @@ static void set_timer(struct backend *b, double seconds)
 	loop_timer_start(b->loop, &b->timeout, seconds, &b->until);
 }
 
-/* The peer greeted: it gets all the time that is left. */
-static void greeted(struct backend *b)
+static enum backend_step stop(struct backend *b, enum backend_step step, const char *why)
 {
-	b->greeted = true;
-	set_timer(b, b->deadline - loop_now());
+	b->why = why;
+	return step;
 }
 
 static enum backend_step too_long(struct backend *b)
 {
-	str_addf(&b->errors, "a line of more than %d bytes", BACKEND_LINE_MAX);
-	return BACKEND_STEP_INVALID;
+	return stop(b, BACKEND_STEP_INVALID, "a line that is too long");
+}
+
+/* STEP says what the dialogue has added to what waited to be sent, of which BEFORE bytes were there. */
+static enum backend_step take_step(struct backend *b, enum backend_step step, size_t before)
+{
+	switch (step) {
+	case BACKEND_STEP_TLS:
+		return before == 0 ? step : stop(b, BACKEND_STEP_NO_TLS, "an answer to what was not asked yet");
+	case BACKEND_STEP_ASK:
+		return step;
+	case BACKEND_STEP_MORE: /* it gets all the time that is left */
+		if (!b->begun)
+			set_timer(b, b->deadline - loop_now());
+		b->begun = true;
+		return step;
+	default:
+		b->out.len = before; /* nothing more is said; wiped with the rest */
+		return step;
+	}
 }
 
 static enum backend_step take_line(struct backend *b, char *line, size_t len)
 {
 	size_t before = b->out.len;
-	enum backend_step step;
 
-	if (++b->lines > LINES_MAX) {
-		str_addf(&b->errors, "more than %d lines", LINES_MAX);
-		return BACKEND_STEP_INVALID;
-	}
+	if (++b->lines > LINES_MAX)
+		return stop(b, BACKEND_STEP_INVALID, "too many lines");
 	if (len != 0 && line[len - 1] == '\r')
 		len--;
 	line[len] = '\0';
 	str_room(&b->out, LOGIN_SIZE_HINT);
-	step = b->fns->line(line, len, &b->out, &b->skip, b->arg);
-	if (step == BACKEND_STEP_TLS && before != 0)
-		step = BACKEND_STEP_INVALID; /* it answers what it was not asked yet */
-	if (step != BACKEND_STEP_MORE && step != BACKEND_STEP_TLS)
-		b->out.len = before; /* nothing more is said; wiped with the rest */
-	if (!b->greeted)
-		greeted(b);
-	return step;
+	return take_step(b, b->fns->line(line, len, &b->out, &b->skip, b->arg), before);
+}
+
+static bool goes_on(enum backend_step step)
+{
+	return step == BACKEND_STEP_ASK || step == BACKEND_STEP_MORE;
 }
 
 /* Processes the whole lines of what was read. *USED is the number of bytes consumed. */
 static enum backend_step take_lines(struct backend *b, char *p, size_t len, size_t *used)
 {
-	enum backend_step step = BACKEND_STEP_MORE;
+	enum backend_step step = BACKEND_STEP_ASK;
 
 	*used = 0;
-	while (step == BACKEND_STEP_MORE && *used < len) {
+	while (goes_on(step) && *used < len) {
 		size_t left = len - *used;
 		char *end;
 
@@ -199,21 +215,34 @@ static enum backend_step take_lines(struct backend *b, char *p, size_t len, size
 
 static void decided(struct backend *b, enum backend_step step)
 {
-	static const enum backend_result results[] = {
-		[BACKEND_STEP_OK] = BACKEND_OK,
-		[BACKEND_STEP_INVALID] = BACKEND_INVALID,
-		[BACKEND_STEP_REFUSED] = BACKEND_REFUSED,
+	static const struct {
+		enum backend_result result;
+		const char *kind; /* what is said if the next address is tried; NULL: none is */
+	} ends[] = {
+		[BACKEND_STEP_NEXT] = { BACKEND_REFUSED, "it takes no logins now: " },
+		[BACKEND_STEP_NO_TLS] = { BACKEND_REFUSED, "it does not begin TLS: " },
+		[BACKEND_STEP_INVALID] = { BACKEND_INVALID, "an invalid answer: " },
+		[BACKEND_STEP_OK] = { BACKEND_OK, NULL },
+		[BACKEND_STEP_REFUSED] = { BACKEND_REFUSED, NULL },
 	};
 
 	/* A reply to a command that was not sent yet is not valid; and the rest would never be sent. */
 	if (step == BACKEND_STEP_OK && b->out.len != 0)
 		step = BACKEND_STEP_INVALID;
-	/* If only this login confuses the peer, others may work: its greeting was good. */
-	tell_health(b, step != BACKEND_STEP_INVALID || b->lines > 1 ? PEER_ANSWERS : PEER_DOWN);
-	done(b, results[step]);
+	if (step == BACKEND_STEP_NO_TLS)
+		b->untrusted[b->at] = true;
+	else /* if only this login confuses the peer, others may work */
+		tell_health(b, step != BACKEND_STEP_INVALID || b->begun ? PEER_ANSWERS : PEER_DOWN);
+	if (!b->begun && ends[step].kind != NULL) {
+		give_up(b, ends[step].kind, b->why != NULL ? b->why : b->fns->why(b->arg));
+		return;
+	}
+	if (b->why != NULL)
+		add_error(b, "", b->why);
+	done(b, ends[step].result);
 }
 
-/* How long this address may take until it greets. */
+/* How long this address may take until the login is begun. */
 static void set_share(struct backend *b)
 {
 	set_timer(b, (b->deadline - loop_now()) / (b->naddrs - b->at));
@@ -232,14 +261,10 @@ static void use_tls(struct backend *b, bool is_new)
 static void begin_tls(struct backend *b)
 {
 	if (b->in.len != 0) {
-		b->untrusted[b->at] = true;
-		str_adds(&b->errors, "bytes in clear before TLS");
-		decided(b, BACKEND_STEP_INVALID);
+		decided(b, stop(b, BACKEND_STEP_NO_TLS, "bytes in clear before it"));
 		return;
 	}
-	b->greeted = false;
 	use_tls(b, false);
-	set_share(b);
 	watch(b);
 }
 
@@ -259,7 +284,7 @@ static void on_input(struct backend *b, char *p, size_t n)
 	}
 	if (step == BACKEND_STEP_TLS)
 		begin_tls(b);
-	else if (step != BACKEND_STEP_MORE)
+	else if (!goes_on(step))
 		decided(b, step);
 	else if (!flush_out(b))
 		conn_failed(b);
@@ -283,8 +308,9 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 		on_input(b, buf, (size_t)n);
 	else if (n == 0)
 		address_failed(b,
-		    b->greeted ? "it closed the connection during the login" :
-		                 "it closed the connection without a greeting");
+		    b->begun          ? "it closed the connection during the login" :
+		        b->lines != 0 ? "it closed the connection before the login" :
+		                        "it closed the connection without a greeting");
 	else if (n == CONN_LATER)
 		watch(b);
 	else
@@ -296,8 +322,11 @@ static const char *late(const struct backend *b)
 {
 	const SSL *ssl = conn_tls_ssl(&b->conn);
 
-	return ssl != NULL && !SSL_is_init_finished(ssl) ? "no end of the TLS handshake in time" :
-	                                                   "no greeting in time";
+	if (b->begun)
+		return "no answer to the login in time";
+	if (ssl != NULL && !SSL_is_init_finished(ssl))
+		return "no end of the TLS handshake in time";
+	return b->lines != 0 ? "no answer before the login in time" : "no greeting in time";
 }
 
 static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
@@ -308,10 +337,10 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 		return;
 	if (!conn_is_open(&b->conn)) /* the first connect failed at once */
 		connect_next(b);
-	else if (!b->greeted && b->share < SHARE_MIN)
-		give_up(b, "no greeting in the remaining time");
+	else if (!b->begun && b->share < SHARE_MIN)
+		give_up(b, "", "no greeting in the remaining time");
 	else
-		address_failed(b, b->greeted ? "no answer to the login in time" : late(b));
+		address_failed(b, late(b));
 }
 
 /* Waits for the greeting on the new connection. If connecting fails, the socket is readable too, and reading returns
@@ -331,6 +360,7 @@ static void forget_said(struct backend *b)
 	str_fini_secret(&b->out);
 	b->skip = 0;
 	b->lines = 0;
+	b->why = NULL;
 }
 
 static void connect_next(struct backend *b)

@@ -1,8 +1,8 @@
-/* Logs in at a peer: connects to one address after the other until one greets, then passes each line to the protocol's
- * dialogue until the login is decided. Knows no protocol. There is one deadline for all of it; after a refused
- * connection the next address is tried at once, a silent one gets its share of the time. Once a line was sent, no other
- * address is tried, because the peer may have acted on it. A line that asks for TLS is none, nor is anything that the
- * peer says before: its first line within TLS is its greeting, as far as this is concerned. */
+/* Logs in at a peer: connects to one address after the other and passes each line to the protocol's dialogue until the
+ * login is decided. Knows no protocol. There is one deadline for all of it. Until the dialogue begins the login,
+ * nothing of it was sent: whatever goes wrong with an address before (no connection, no good greeting, no TLS), the
+ * next one is tried, at once, or after its share of the time if it is silent. From then on none is, because the peer
+ * may have acted on what it got. */
 #ifndef PROXY_BACKEND_H
 #define PROXY_BACKEND_H
 
@@ -16,19 +16,22 @@
 
 enum backend_result {
 	BACKEND_OK,          /* logged in: the caller takes the connection and what was read ahead */
-	BACKEND_UNREACHABLE, /* no address could be connected to, or none greeted in time */
-	BACKEND_SILENT,      /* it greeted, but the login was not decided in time, or it hung up */
+	BACKEND_UNREACHABLE, /* the login was begun at no address; backend_error() says why */
+	BACKEND_SILENT,      /* it was begun, but not decided in time, or the peer hung up */
 	BACKEND_INVALID,     /* it violated the protocol, or cannot accept this login */
 	BACKEND_REFUSED      /* it refused the login, or the dialogue refused the peer and knows why */
 };
 
 /* The dialogue's decision after a line. */
 enum backend_step {
-	BACKEND_STEP_MORE, /* go on reading; `out` may hold something to send */
-	BACKEND_STEP_TLS,  /* TLS begins behind this line; `out` is sent in it */
-	BACKEND_STEP_OK,
+	BACKEND_STEP_ASK,  /* go on reading; `out` may hold something to send, but nothing of the login */
+	BACKEND_STEP_MORE, /* the same, and now it may: the login is begun */
+	BACKEND_STEP_TLS,  /* TLS begins behind this line; `out`, as with ASK, is sent in it */
+	BACKEND_STEP_NEXT, /* the peer takes no logins now. With the next two, too, the next address is tried if the */
+	BACKEND_STEP_NO_TLS, /* login was not begun. It does not begin TLS as it should: as if TLS had failed */
 	BACKEND_STEP_INVALID,
-	BACKEND_STEP_REFUSED
+	BACKEND_STEP_OK,
+	BACKEND_STEP_REFUSED /* the dialogue is over, whether the login was begun or not */
 };
 /* One line of the peer, without its line end, NUL-terminated (it may hold NUL bytes within LEN). What is
  * appended to OUT is sent (and wiped). *SKIP may be set to a number of bytes that follow the line and belong to
@@ -37,6 +40,8 @@ typedef enum backend_step backend_line_fn(const char *line, size_t len, struct s
 
 struct backend;
 
+/* Why the dialogue has stopped with NEXT, NO_TLS or INVALID, in words for the log. */
+typedef const char *backend_why_fn(void *arg);
 /* TLS for the connection to address number INDEX: an SSL that is taken over. IS_NEW: from its first byte; NULL: none.
  * Else it was asked for by BACKEND_STEP_TLS. */
 typedef SSL *backend_tls_fn(unsigned index, bool is_new, void *arg);
@@ -53,6 +58,7 @@ enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are 
 /* Only `health` and `tls` may be NULL. */
 struct backend_fns {
 	backend_line_fn *line;
+	backend_why_fn *why;
 	backend_done_fn *done;
 	backend_health_fn *health;
 	backend_tls_fn *tls; /* may be called from within backend_start() */
@@ -67,8 +73,8 @@ const struct net_addr *backend_addr(const struct backend *b);
 unsigned backend_index(const struct backend *b);
 /* For the log: what went wrong at address number I, for people. "": nothing, or it was not tried. */
 const char *backend_error(const struct backend *b, unsigned i);
-/* TLS with address number I has failed, not the network: for a peer whose certificate is not believed nothing is told
- * about its health. *VERDICT is that on the certificate, X509_V_OK if that was not the reason. */
+/* TLS with address number I has failed, or was not begun, and not because of the network: for such a peer nothing is
+ * told about its health. *VERDICT is that on the certificate, X509_V_OK if that was not the reason. */
 bool backend_is_untrusted(const struct backend *b, unsigned i, int *verdict);
 /* After BACKEND_OK: the connection, to be taken over before backend_free(). Appends to LEFTOVER what the peer sent
  * after its reply. */

@@ -17,7 +17,8 @@ from test_mech import CAPS, Dovecot, imap_cram, open_folder, pop3_cram, states  
 
 HERE, ELSEWHERE, PLAIN, START = "anna@example.com", "berta@example.com", "paul@example.com", "stella@example.com"
 HASHED = {ELSEWHERE: "hans@example.com", START: "hilda@example.com"}  # whose password only a hash is known of
-PEER = "127.0.0.9"  # of peers that a test makes
+PEER = "127.0.0.9"  # of peers that a test makes, and ports of some, so that an account can stay what it is
+PORT = {name: free_port([PEER]) for name in ("hostile", "busy", "skipped")}
 GROUPS = ("imapd", "pop3d")
 
 
@@ -26,6 +27,7 @@ class Authority:
 
     def __init__(self, folder):
         self.folder = folder
+        self.made = {}
         self.cert = os.path.join(folder, "ca.crt")
         self.openssl("req", "-x509", "-nodes", "-days", "9", "-subj", "/CN=an authority", "-newkey", "ec", "-pkeyopt",
                      "ec_paramgen_curve:P-256", "-keyout", "ca.key", "-out", "ca.crt")
@@ -36,6 +38,9 @@ class Authority:
     def pem(self, name, alt, days=9, own=False):
         """The path of a PEM file with a key and its certificate for ALT, by this authority, or by itself."""
         path = os.path.join(self.folder, name)
+        if self.made.get(name) == (alt, days, own):
+            return path + ".pem"
+        self.made[name] = (alt, days, own)
         with open(path + ".ext", "w") as f:
             f.write(f"subjectAltName={alt}\n")
         self.openssl("req", "-new", "-nodes", "-subj", "/CN=" + name, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
@@ -183,6 +188,8 @@ def node(request, authority):
 
 
 def route(node, user, mailhost, options=""):
+    if user in node.accounts and (node.accounts[user].mailhost, node.accounts[user].options) == (mailhost, options):
+        return
     mark = node.nodes[0].log_mark()
     if user in node.accounts:
         node.accounts[user].mailhost, node.accounts[user].options = mailhost, options
@@ -200,6 +207,10 @@ def log_in(node, user):
         except imaplib.IMAP4.error as e:
             return str(e)
     return "OK"
+
+
+def notes(node):
+    return {n["name"]: n["text"] for n in node.nodes[0].status()["notes"]}
 
 
 REFUSED = {
@@ -286,9 +297,27 @@ def test_handshake_that_never_ends(node):
         assert "[UNAVAILABLE]" in log_in(node, "slow@example.com")
         node.nodes[0].wait_log(r"user=slow@example\.com.*no end of the TLS handshake in time", mark)
         names = {n["name"]: n["text"] for n in node.nodes[0].status()["notes"]}
-        assert peer.host in names["peers_down_list"].split()
+        assert peer.host + "(implicit)" in names["peers_down_list"].split()
     finally:
         peer.close()
+
+
+def test_health_belongs_to_a_mode(node, authority):
+    """Logins of an account that is to use no TLS have no answer where all others use it: no other is sent to the next host."""
+    first = FakeServer(PEER, over_tls(authority.pem("mode1", alt="IP:127.0.0.9"), imap_peer()))
+    second = FakeServer(PEER, over_tls(authority.pem("mode2", alt="IP:127.0.0.9"), imap_peer()))
+    try:
+        route(node, "odd@example.com", first.host, "proxytls=none")
+        route(node, "even@example.com", f"{first.host} {second.host}")
+        assert "[UNAVAILABLE]" in log_in(node, "odd@example.com")
+        wait_for("it is down without TLS", lambda: first.host in notes(node)["peers_down_list"].split())
+        assert log_in(node, "even@example.com") == "OK"
+        assert not second.conns and first.host + "(implicit)" not in notes(node)["peers_down_list"].split()
+        assert "[127.0.0.9] down" in node.nodes[0].tool("route", "odd@example.com").stdout
+        assert "[127.0.0.9] down" not in node.nodes[0].tool("route", "even@example.com").stdout
+    finally:
+        first.close()
+        second.close()
 
 
 def test_name_of_the_peer(node, authority):
@@ -513,6 +542,17 @@ def test_starttls(node, authority, protocol):
         peer.close()
 
 
+def in_clear(greeting, answer=None):
+    """A script: what a peer says in clear that is to begin TLS. ANSWER: to its request for that."""
+    def script(conn):
+        conn.send(greeting)
+        if answer is not None:
+            conn.line()
+            conn.send(answer)
+        conn.wait_gone()
+    return script
+
+
 # What a peer, or somebody before it, says to a node that is to begin TLS: the greeting, and the answer to STARTTLS.
 HOSTILE = {
     "preauth": (b"* PREAUTH [CAPABILITY IMAP4rev1] evil\r\n", None),
@@ -534,22 +574,25 @@ HOSTILE = {
     "in the greeting": (b"* OK ready\r\nS OK evil\r\n", b""),
     "behind": (b"* OK ready\r\n", b"S OK go on\r\n* OK [ALERT] evil\r\n"),
     "login behind": (b"* OK ready\r\n", b"S OK go on\r\nC OK evil\r\nL OK evil\r\n"),
+    "referral in the greeting": (b"* BYE [REFERRAL imap://evil/] evil\r\n", None),
+    "capability as the greeting": (b"* CAPABILITY IMAP4rev1 EVIL\r\n", None),
+    "capability behind the greeting": (b"* OK ready\r\n* CAPABILITY IMAP4rev1 EVIL\r\n", b"S OK go on\r\n"),
+    "exists behind the greeting": (b"* OK ready\r\n* 5 EXISTS\r\n", b"S OK go on\r\n"),
+    "preauth as the answer": (b"* OK ready\r\n", b"* PREAUTH evil\r\nS OK go on\r\n"),
+    "continuation": (b"* OK ready\r\n", b"+ evil\r\n"),
+    "answer twice": (b"* OK ready\r\n", b"S OK go on\r\nS OK evil\r\n"),
+    "bare line ends": (b"* OK ready\n", b"S OK go on\n* 5 EXISTS\n"),
+    "a literal": (b"* OK ready\r\n", b"* 1 FETCH {100000}\r\n" + b"evil" * 25000),
+    "a NUL": (b"* OK ready\r\n", b"S OK\0evil\r\n"),
+    "a line without end": (b"* OK ready\r\n", b"S OK " + b"evil" * 25000),
+    "a POP3 greeting": (b"+OK evil\r\n", None),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_before_tls(node, kind):
     """The attempt ends before anything is told, and no word that came in clear reaches the client."""
-    greeting, answer = HOSTILE[kind]
-
-    def script(conn):
-        conn.send(greeting)
-        if answer is not None:
-            conn.line()
-            conn.send(answer)
-        conn.wait_gone()
-
-    peer = FakeServer(PEER, script)
+    peer = FakeServer(PEER, in_clear(*HOSTILE[kind]), PORT["hostile"])
     try:
         route(node, "hostile@example.com", peer.host, "proxytls=starttls")
         mark = node.nodes[0].log_mark()
@@ -562,6 +605,230 @@ def test_hostile_before_tls(node, kind):
         node.nodes[0].wait_log("TEMPORARY FAILURE, user=hostile@example.com", mark)
         wait_for("the peer has seen the end", lambda: not peer.thread.is_alive() or peer.last.sock.fileno() == -1)
         assert peer.last.raw in (b"", b"S STARTTLS\r\n"), peer.last.raw
+    finally:
+        peer.close()
+
+
+HOSTILE_POP3 = {
+    "refuses": (b"-ERR [SYS/PERM] evil\r\n", None),
+    "garbage": (b"evil\r\n", None),
+    "an IMAP greeting": (b"* OK [ALERT] evil\r\n", None),
+    "binary": (b"\x16\x03\x03\x00\x02\x02\x28\r\n", None),
+    "an alert of TLS": (b"\x15\x03\x03\x00\x02\x02\x28", None),
+    "a line without end": (b"+OK " + b"evil" * 25000, None),
+    "refused": (b"+OK ready\r\n", b"-ERR [IN-USE] evil\r\n"),
+    "unknown": (b"+OK ready\r\n", b"-ERR evil\r\n"),
+    "garbage as the answer": (b"+OK ready\r\n", b"evil\r\n"),
+    "continuation": (b"+OK ready\r\n", b"+ evil\r\n"),
+    "a NUL": (b"+OK ready\r\n", b"+OK\0evil\r\n"),
+    "in the greeting": (b"+OK ready\r\n+OK evil\r\n", b""),
+    "several lines in the greeting": (b"+OK ready\r\nevil\r\n.\r\n", b"+OK go on\r\n"),
+    "behind": (b"+OK ready\r\n", b"+OK go on\r\n+OK evil\r\n"),
+    "login behind": (b"+OK ready\r\n", b"+OK go on\r\n+OK evil\r\n.\r\n+OK evil\r\n+OK evil\r\n"),
+    "several lines": (b"+OK ready\r\n", b"+OK go on\r\nSTLS\r\nXCLIENT\r\n.\r\n"),
+    "bare line ends": (b"+OK ready\n", b"+OK go on\n+OK evil\n"),
+    "a byte behind": (b"+OK ready\r\n", b"+OK go on\r\n+"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_POP3)
+def test_hostile_before_tls_in_pop3(node, kind):
+    """The same."""
+    peer = FakeServer(PEER, in_clear(*HOSTILE_POP3[kind]), PORT["hostile"])
+    try:
+        route(node, "hostile@example.com", peer.host, "proxytls=starttls")
+        mark = node.nodes[0].log_mark()
+        with socket.create_connection(("127.0.0.1", node.pop3_port), timeout=PATIENCE) as s, s.makefile("rb") as lines:
+            lines.readline()
+            s.sendall(b"USER hostile@example.com\r\nPASS " + node.accounts["hostile@example.com"].password.encode() + b"\r\nQUIT\r\n")
+            told = lines.read().split(b"\r\n", 1)[1]
+        assert told.startswith(b"-ERR [SYS/TEMP] Temporary problem, please try again later.\r\n+OK"), told
+        assert b"evil" not in told and told.count(b"\r\n") == 2, told
+        node.nodes[0].wait_log("TEMPORARY FAILURE, user=hostile@example.com", mark)
+        wait_for("the peer has seen the end", lambda: not peer.thread.is_alive() or peer.last.sock.fileno() == -1)
+        assert peer.last.raw in (b"", b"STLS\r\n"), peer.last.raw
+    finally:
+        peer.close()
+
+
+# What was said in clear, by a peer whose TLS is as it should be.
+FORGOTTEN = {
+    "imap": [b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED EVIL] evil\r\n", b"* OK [ALERT] evil\r\n", b"* OK [REFERRAL imap://evil/] evil\r\n",
+             b"* OK [CAPABILITY IMAP4rev1 AUTH=X-WAYPOST-TOKEN] Waypost node 0123456789abcdef0123456789abcdef ready.\r\n"],
+    "pop3": [b"+OK [SYS/TEMP] evil\r\n", b"+OK <evil@evil>\r\n", b"+OK [XCLIENT] [X-WAYPOST-TOKEN] Waypost node 0123456789abcdef0123456789abcdef ready.\r\n"],
+}
+
+
+@pytest.mark.parametrize("protocol,greeting", [(p, g) for p, greetings in FORGOTTEN.items() for g in greetings])
+def test_greeting_in_clear_is_forgotten(node, authority, protocol, greeting):
+    """The client sees what it sees of any peer; the peer gets no token for a node that somebody has called it."""
+    user = "forgotten@example.com"
+    pem = authority.pem("forgotten", alt="IP:127.0.0.9")
+    script = imap_peer(greeting="") if protocol == "imap" else pop3_peer(greeting="")
+    peer = FakeServer(PEER, starttls(pem, script, greeting, protocol=protocol))
+    told = []
+    try:
+        for host, options in (peer.host, "proxytls=starttls"), (None, "proxytls=none"):
+            if host is None:
+                peer.close()
+                peer = FakeServer(PEER, imap_peer(greeting="* OK ready\r\n") if protocol == "imap" else pop3_peer())
+                host = peer.host
+            route(node, user, host, options)
+            port, login, end = {"imap": (node.imap_port, b"a LOGIN %s %s\r\n", b"a OK "), "pop3": (node.pop3_port, b"USER %s\r\nPASS %s\r\n", b"+OK ")}[protocol]
+            with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as s, s.makefile("rb") as lines:
+                lines.readline()
+                s.sendall(login % (user.encode(), node.accounts[user].password.encode()))
+                told.append([lines.readline() for _ in range(1 if protocol == "imap" else 2)])
+                assert told[-1][-1].startswith(end), told
+            assert not any(b"X-WAYPOST-TOKEN" in word for words in peer.last.commands for word in words)
+        assert told[0] == told[1]
+    finally:
+        peer.close()
+
+
+# --- which failures lead to the next host ---
+
+def stalls(pem, within, protocol):
+    """A peer that is silent after the request for TLS, or WITHIN it after that for its capabilities."""
+    greeting = b"* OK ready\r\n" if protocol == "imap" else b"+OK ready\r\n"
+
+    def silent_within(conn):
+        conn.line()
+        conn.send(b"* CAPABILITY IMAP4rev1\r\n" if protocol == "imap" else b"+OK list\r\nUSER\r\n")
+        conn.wait_gone()
+    return starttls(pem, silent_within, protocol=protocol) if within else in_clear(greeting, b"")
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3"])
+@pytest.mark.parametrize("within", [False, True])
+def test_silence_before_the_login(node, authority, within, protocol):
+    """It got nothing of the login: the next host has it, in what is left of PROXY_TIMEOUT."""
+    user = "stalls@example.com"
+    peer = imap_peer(greeting="") if protocol == "imap" else pop3_peer(greeting="")
+    bad = FakeServer(PEER, stalls(authority.pem("stalls", alt="IP:127.0.0.9"), within, protocol))
+    good = FakeServer(PEER, starttls(authority.pem("good", alt="IP:127.0.0.9"), peer, protocol=protocol))
+    try:
+        route(node, user, f"{bad.host} {good.host}", "proxytls=starttls")
+        if protocol == "imap":
+            assert log_in(node, user) == "OK"
+        else:
+            p = pop3(node, False)
+            p.user(user)
+            p.pass_(node.accounts[user].password)
+            p.quit()
+        wait_for("it is down", lambda: bad.host + "(starttls)" in notes(node)["peers_down_list"].split())
+        assert b"stalls" not in bad.last.raw and len(bad.conns) == len(good.conns) == 1
+    finally:
+        bad.close()
+        good.close()
+
+
+# Peers that cannot take a login now, and say so before they have got it.
+BUSY = {
+    "draining": ("imap", b"* BYE [UNAVAILABLE] The node is being stopped.\r\n", None),
+    "full": ("imap", b"* BYE [LIMIT] full\r\n", None),
+    "no certificate": ("imap", b"* OK ready\r\n", b"S NO [UNAVAILABLE] later\r\n"),
+    "stopped": ("imap", b"* OK ready\r\n", b"* BYE stopped\r\n"),
+    "POP3: draining": ("pop3", b"-ERR [SYS/TEMP] The node is being stopped.\r\n", None),
+    "POP3: full": ("pop3", b"-ERR [IN-USE] full\r\n", None),
+    "POP3: no certificate": ("pop3", b"+OK ready\r\n", b"-ERR [SYS/TEMP] later\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", BUSY)
+def test_busy_is_not_untrusted(node, kind):
+    """The log has what it said; it is neither down nor a peer with which TLS fails."""
+    protocol, greeting, answer = BUSY[kind]
+    peer = FakeServer(PEER, in_clear(greeting, answer), PORT["busy"])
+    try:
+        route(node, "busy@example.com", peer.host, "proxytls=starttls")
+        mark = node.nodes[0].log_mark()
+        if protocol == "imap":
+            assert "[UNAVAILABLE] Temporary problem" in log_in(node, "busy@example.com")
+        else:
+            p = pop3(node, False)
+            p.user("busy@example.com")
+            with pytest.raises(poplib.error_proto, match=re.escape("[SYS/TEMP] Temporary problem")):
+                p.pass_(node.accounts["busy@example.com"].password)
+        said = (answer or greeting).decode().strip()
+        node.nodes[0].wait_log("user=busy@example.com.*has a temporary failure. It said: " + re.escape(said), mark)
+        now = notes(node)
+        assert peer.host not in now["peers_untrusted_list"].split() and peer.host + "(starttls)" not in now["peers_down_list"].split()
+    finally:
+        peer.close()
+
+
+def test_garbage_is_untrusted(node):
+    """Somebody between may say that: the peer is not down, and `status` tells that it does not begin TLS, until it does."""
+    peer = FakeServer(PEER, in_clear(b"evil\r\n"))
+    try:
+        route(node, "garbage@example.com", peer.host, "proxytls=starttls")
+        mark = node.nodes[0].log_mark()
+        assert "[UNAVAILABLE]" in log_in(node, "garbage@example.com")
+        node.nodes[0].wait_log("user=garbage@example.com.*did not begin TLS.* It said: evil", mark)
+        wait_for("it is told", lambda: peer.host in notes(node)["peers_untrusted_list"].split())
+        assert peer.host + "(starttls)" not in notes(node)["peers_down_list"].split()
+        assert "TLS with it fails: " in node.nodes[0].tool("route", "garbage@example.com").stdout
+        # That it takes logins without TLS changes nothing of that.
+        peer.script = imap_peer()
+        route(node, "clear2@example.com", peer.host, "proxytls=none")
+        assert log_in(node, "clear2@example.com") == "OK"
+        assert peer.host in notes(node)["peers_untrusted_list"].split()
+    finally:
+        peer.close()
+
+
+SKIPPED = {
+    "certificate": ("implicit", lambda bad, good: over_tls(bad, imap_peer())),
+    "no TLS": ("implicit", lambda bad, good: in_clear(b"* OK ready\r\n")),
+    "hangs up": ("implicit", lambda bad, good: lambda conn: conn.fill()),
+    "busy": ("implicit", lambda bad, good: over_tls(good, lambda conn: conn.send(b"* BYE [UNAVAILABLE] later\r\n"))),
+    "no STARTTLS": ("starttls", lambda bad, good: in_clear(b"* OK ready\r\n", b"S NO what\r\n")),
+    "certificate after STARTTLS": ("starttls", lambda bad, good: starttls(bad, imap_peer(greeting=""))),
+    "busy in clear": ("none", lambda bad, good: in_clear(b"* BYE [UNAVAILABLE] later\r\n")),
+}
+
+
+@pytest.mark.parametrize("how", ["password", "challenge"])
+@pytest.mark.parametrize("kind", SKIPPED)
+def test_this_node_is_the_next_host(pool, authority, kind, how):
+    """It takes the login if the host before it cannot have it, every time."""
+    mode, script = SKIPPED[kind]
+    user = f"{how}-{mode}@example.com"
+    peer = FakeServer(PEER, script(authority.pem("skipped", alt="IP:127.0.0.8"), authority.pem("seen", alt="IP:127.0.0.9")),
+                      0 if kind == "hangs up" else PORT["skipped"])  # that is one that is down
+    try:
+        if user not in pool.accounts:
+            pool.add(Account(user, password="x", mailhost="127.0.0.1", fields=states("x") if how == "challenge" else {}), write=False)
+        route(pool, user, f"{peer.host} 127.0.0.1", f"proxytls={mode}")
+        for _ in range(2):
+            if how == "password":
+                with imap(pool, False) as c:
+                    c.login(user, "x")
+                    c.select("INBOX")
+                    assert b"lives on 127.0.0.1" in c.fetch("1", "BODY.PEEK[]")[1][0][1]
+            else:
+                c, _, reply = imap_cram(pool, "127.0.0.1", user, "x")
+                assert reply.startswith(b"a OK"), reply
+                assert c.subjects() == [f"{user} lives on 127.0.0.1"]
+                c.cmd("LOGOUT")
+        assert peer.conns and not any(b"LOGIN" in conn.raw or b"AUTH" in conn.raw for conn in peer.conns)
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize("said", ["NO [AUTHENTICATIONFAILED] wrong", "NO [UNAVAILABLE] later", "BAD what"])
+def test_answered_login_is_tried_nowhere_else(pool, authority, said):
+    """Once the peer has the login it alone decides."""
+    user = "answered@example.com"
+    verdict, text = said.split(" ", 1)
+    peer = FakeServer(PEER, over_tls(authority.pem("answers", alt="IP:127.0.0.9"), imap_peer(verdict=verdict, ok=text)))
+    try:
+        if user not in pool.accounts:
+            pool.add(Account(user, mailhost="127.0.0.1"), write=False)
+        route(pool, user, f"{peer.host} 127.0.0.1", "proxytls=implicit")
+        assert "[UNAVAILABLE]" in log_in(pool, user)
+        assert len(peer.conns) == 1 and peer.last.user == user.encode()
     finally:
         peer.close()
 
@@ -600,6 +867,144 @@ def test_starttls_with_another_certificate(node, authority):
     finally:
         bad.close()
         good.close()
+
+
+# --- the end of a session ---
+
+MUCH = b"".join(b"* %d EXISTS\r\n" % i for i in range(100000))
+
+
+def rest(sock):
+    """All that still comes, and whether its end was announced, or as an end without TLS."""
+    got = bytearray()
+    try:
+        while more := sock.recv(65536):
+            got += more
+    except (ssl.SSLError, ConnectionResetError):
+        return bytes(got), False
+    return bytes(got), True
+
+
+class Bio:
+    """A server's end of TLS that can end one direction, and hear what still comes by the other."""
+
+    def __init__(self, context, sock):
+        self.sock = sock
+        self.inside, self.outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl = context.wrap_bio(self.inside, self.outside, server_side=True)
+        self.do(self.ssl.do_handshake)
+
+    def flush(self):
+        if data := self.outside.read():
+            self.sock.sendall(data)
+
+    def do(self, what, *args):
+        while True:
+            try:
+                result = what(*args)
+                self.flush()
+                return result
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                if data:
+                    self.inside.write(data)
+                else:
+                    self.inside.write_eof()
+
+    def sendall(self, data):
+        self.do(self.ssl.write, data)
+
+    def recv(self, n):
+        try:
+            return self.do(self.ssl.read, n)
+        except ssl.SSLZeroReturnError:
+            return b""
+
+    def end(self):
+        with pytest.raises(ssl.SSLWantReadError):
+            self.ssl.unwrap()
+        self.flush()
+
+    def close(self):
+        self.sock.close()
+
+
+def ending_peer(pool, authority, serve):
+    """A peer behind TLS, SERVE(conn) once it is logged in, and the account whose mail it has."""
+    user = "ending@example.com"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.pem("ending", alt="IP:127.0.0.9"))
+
+    def script(conn):
+        conn.sock = Bio(context, conn.sock)
+        imap_peer(serve)(conn)
+
+    peer = FakeServer(PEER, script, PORT["skipped"])
+    if user not in pool.accounts:
+        pool.add(Account(user, password="x", mailhost="127.0.0.1"), write=False)
+    route(pool, user, peer.host, "proxytls=implicit")
+    return peer, user
+
+
+def raw_client(pool, tls, user):
+    """A socket, logged in. The end without close_notify is an error there."""
+    sock = socket.create_connection(("127.0.0.1", pool.tls_port["imapd"] if tls else pool.imap_port), timeout=PATIENCE)
+    if tls:
+        ctx = context()
+        ctx.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        sock = ctx.wrap_socket(sock, suppress_ragged_eofs=False)
+    sock.recv(4096)
+    sock.sendall(f"a LOGIN {user} x\r\n".encode())
+    assert sock.recv(4096).startswith(b"a OK")
+    return sock
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_peer_is_cut_off(pool, authority, tls):
+    """It ends without close_notify, in the middle: all that came before reaches the client, to whom that is no orderly end."""
+    def serve(conn):
+        conn.line()
+        conn.send(MUCH + b"b O")
+        conn.sock.sock.shutdown(socket.SHUT_WR)
+        conn.wait_gone()
+
+    peer, user = ending_peer(pool, authority, serve)
+    try:
+        with raw_client(pool, tls, user) as c:
+            c.sendall(b"b NOOP\r\n")
+            got, announced = rest(c)
+        assert got == MUCH + b"b O" and announced == (not tls)
+    finally:
+        peer.close()
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_peer_ends_one_direction(pool, authority, tls):
+    """The client has the end behind all bytes; the peer still hears all that the client says then."""
+    heard = []
+
+    def serve(conn):
+        conn.line()
+        conn.send(MUCH)
+        conn.sock.end()
+        heard.append(conn.until_eof())
+
+    peer, user = ending_peer(pool, authority, serve)
+    try:
+        with raw_client(pool, tls, user) as c:
+            c.sendall(b"b NOOP\r\n")
+            got, announced = rest(c)
+            assert got == MUCH and announced
+            c.sendall(MUCH)
+            if tls:
+                c.unwrap().close()
+            else:
+                c.shutdown(socket.SHUT_WR)
+            wait_for("the peer has heard all", lambda: heard)
+        assert heard == [MUCH]
+    finally:
+        peer.close()
 
 
 # --- peers that are not ours ---

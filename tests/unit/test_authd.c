@@ -14,6 +14,15 @@
 #include "lib/mem.h"
 #include "node/msg_auth.h"
 
+/* The service of PROTOCOL at ADDR, in clear. Valid until the next call. */
+static const struct peer_service *service(enum protocol protocol, const struct net_addr *addr)
+{
+	static struct peer_service s;
+
+	s = (struct peer_service){ protocol, PEER_TLS_NONE, *addr };
+	return &s;
+}
+
 static struct msgw w;
 
 static void make_request(struct auth_request *q)
@@ -33,6 +42,9 @@ static void make_request(struct auth_request *q)
 	q->forwarded.ttl = 3;
 	q->forwarded.signature = FORWARDED_SIGNATURE_MADE;
 	q->forwarded.time = 1000000;
+	q->ntried = 2;
+	net_addr_parse(&q->tried[0], "192.0.2.8", 143);
+	net_addr_parse(&q->tried[1], "2001:db8::8", 143);
 }
 
 static void test_request(void)
@@ -432,7 +444,7 @@ static void test_pending(void)
 		    reg_add(r, i, i == 8 ? PROTOCOL_POP3 : PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "Jo", 0);
 
 		a.port = i == 7 ? 1143 : 143;
-		reg_add_pending(r, s, i == 1 ? "NODE" : "node", &a, 1, 1000);
+		reg_add_pending(r, s, i == 1 ? "NODE" : "node", service(PROTOCOL_IMAP, &a), 1, 1000);
 		a.port = 1;
 	}
 	CU_ASSERT_EQUAL(reg_pending_all(r), 8);
@@ -465,7 +477,8 @@ static void test_shut(void)
 	net_addr_parse(&a, "192.0.2.1", 143);
 	reg_expire(r, 0);
 	for (uint64_t i = 1; i <= 3; i++)
-		reg_add_pending(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 1000);
+		reg_add_pending(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", service(PROTOCOL_IMAP, &a), 1,
+		    1000);
 	CU_ASSERT_FALSE(reg_is_blocked(r, PROTOCOL_IMAP, "node", 143, "jo", 100));
 	reg_block(r, PROTOCOL_IMAP, "node", 143, "jo", 200);
 	reg_block(r, PROTOCOL_IMAP, "node", 143, "ann", 150); /* who has none pending */
@@ -499,7 +512,8 @@ static void test_never_told(void)
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&a, "192.0.2.1", 143));
 	for (uint64_t i = 1; i <= 4; i++)
-		reg_add_pending(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", &a, 1, 100 + (double)i);
+		reg_add_pending(r, reg_add(r, i, PROTOCOL_IMAP, &a, "jo", 0), "node", service(PROTOCOL_IMAP, &a), 1,
+		    100 + (double)i);
 	reg_arrived(r, reg_find(r, 2));
 	reg_expire(r, 101);
 	CU_ASSERT_EQUAL(reg_pending_at(r, PROTOCOL_IMAP, "node", 143, "jo"), 2);
@@ -618,6 +632,7 @@ static void on_ask(struct peers *p UNUSED, const char *host, void *arg UNUSED)
 
 static void test_peers(void)
 {
+	struct peer_service starttls = { PROTOCOL_IMAP, PEER_TLS_STARTTLS, { .family = AF_UNSPEC } };
 	struct peers *p = peers_new(on_ask, NULL);
 	struct net_addr got[RESOLVER_ADDRS_MAX], a;
 	struct str down = STR_INIT;
@@ -644,19 +659,25 @@ static void test_peers(void)
 	peers_resolved(p, "other.example.com", NAME_FOUND, &a, 1, 0); /* it was not asked for */
 
 	a.port = 143;
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 0));
-	peers_failed(p, PROTOCOL_IMAP, &a, 1, 99, 100);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 129));
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 130)); /* tried again, */
-	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));    /* but it is suspect */
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 0));
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 99, 100);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 129));
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 130)); /* tried again, */
+	CU_ASSERT(peers_suspect(p, service(PROTOCOL_IMAP, &a)));    /* but it is suspect */
 	CU_ASSERT_EQUAL(peers_list_down(p, 110, &down), 1);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&down), "192.0.2.5:143");
 	a.port = 110; /* another service of the host is separate */
-	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+	CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
 	a.port = 143;
-	CU_ASSERT(!peers_suspect(p, PROTOCOL_POP3, &a)); /* as is another protocol there */
-	peers_answered(p, PROTOCOL_IMAP, &a, 1, 140);
-	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+	CU_ASSERT(!peers_suspect(p, service(PROTOCOL_POP3, &a))); /* as is another protocol there, */
+	starttls.addr = a;
+	CU_ASSERT(!peers_suspect(p, &starttls)); /* and another way to speak it */
+	peers_failed(p, &starttls, 1, 99, 100);
+	str_clear(&down);
+	CU_ASSERT_EQUAL(peers_list_down(p, 101, &down), 2);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&down), "192.0.2.5:143 192.0.2.5:143(starttls)");
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 140);
+	CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
 	str_fini(&down);
 	peers_free(&p);
 
@@ -679,35 +700,35 @@ static void test_slow_peer(void)
 	peers_set(p, 60, 30, 8);
 	net_addr_parse(&a, "192.0.2.5", 143);
 	for (int i = 0; i < 100; i++)
-		peers_slow(p, PROTOCOL_IMAP, &a, i % 2 == 0 ? "jo" : "al", 1, 1000 + i, i);
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100));    /* two are not several */
-	peers_slow(p, PROTOCOL_POP3, &a, "cy", 1, 1100, 100); /* and this one is of another service */
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
-	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1, 1100, 100);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 100) && !peers_down(p, PROTOCOL_POP3, &a, 100));
+		peers_slow(p, service(PROTOCOL_IMAP, &a), i % 2 == 0 ? "jo" : "al", 1, 1000 + i, i);
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 100));    /* two are not several */
+	peers_slow(p, service(PROTOCOL_POP3, &a), "cy", 1, 1100, 100); /* and this one is of another service */
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 100) && !peers_down(p, service(PROTOCOL_POP3, &a), 100));
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "di", 1, 1100, 100);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 100) && !peers_down(p, service(PROTOCOL_POP3, &a), 100));
 	/* when its time is over, one account does not keep it down */
 	for (int i = 0; i < 10; i++)
-		peers_slow(p, PROTOCOL_IMAP, &a, "jo", 1, 1200 + i, 131 + i);
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 131));
-	CU_ASSERT(peers_suspect(p, PROTOCOL_IMAP, &a));
+		peers_slow(p, service(PROTOCOL_IMAP, &a), "jo", 1, 1200 + i, 131 + i);
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 131));
+	CU_ASSERT(peers_suspect(p, service(PROTOCOL_IMAP, &a)));
 	/* a login succeeds: reports from before it do not count, nor logins that began before it */
-	peers_answered(p, PROTOCOL_IMAP, &a, 1, 1300);
-	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
-	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1300, 200);
-	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1, 1299, 200);
-	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1, 1298, 200);
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 200));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 1300);
+	CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "al", 1, 1300, 200);
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "cy", 1, 1299, 200);
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "di", 1, 1298, 200);
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 200));
 	/* nor old reports */
-	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1301, 200);
-	peers_slow(p, PROTOCOL_IMAP, &a, "cy", 1, 1301, 200 + PEERS_SLOW_SECONDS);
-	peers_slow(p, PROTOCOL_IMAP, &a, "di", 1, 1301, 200 + PEERS_SLOW_SECONDS);
-	CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 200 + PEERS_SLOW_SECONDS));
-	peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1301, 201 + PEERS_SLOW_SECONDS);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 201 + PEERS_SLOW_SECONDS));
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "al", 1, 1301, 200);
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "cy", 1, 1301, 200 + PEERS_SLOW_SECONDS);
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "di", 1, 1301, 200 + PEERS_SLOW_SECONDS);
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 200 + PEERS_SLOW_SECONDS));
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "al", 1, 1301, 201 + PEERS_SLOW_SECONDS);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 201 + PEERS_SLOW_SECONDS));
 	for (int i = 0; i < 20000; i++) { /* however many peers there are */
 		a.ip[2] = (uint8_t)(i >> 8);
 		a.ip[3] = (uint8_t)i;
-		peers_slow(p, PROTOCOL_IMAP, &a, "al", 1, 1, 300);
+		peers_slow(p, service(PROTOCOL_IMAP, &a), "al", 1, 1, 300);
 	}
 	peers_free(&p);
 }
@@ -737,29 +758,29 @@ static void test_one_workers_word(void)
 	peers_set(p, 60, 30, 8);
 	net_addr_parse(&a, "192.0.2.5", 143);
 	net_addr_parse(&other, "192.0.2.6", 143);
-	peers_failed(p, PROTOCOL_IMAP, &a, LIAR, 100, 101);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 102));
-	peers_answered(p, PROTOCOL_IMAP, &a, HONEST, 103);
+	peers_failed(p, service(PROTOCOL_IMAP, &a), LIAR, 100, 101);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 102));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), HONEST, 103);
 	for (int i = 0; i < 10; i++) {
-		peers_failed(p, PROTOCOL_IMAP, &a, LIAR, 103.5 + i, 104 + i);
-		peers_slow(p, PROTOCOL_IMAP, &a,
+		peers_failed(p, service(PROTOCOL_IMAP, &a), LIAR, 103.5 + i, 104 + i);
+		peers_slow(p, service(PROTOCOL_IMAP, &a),
 		    i % 3 == 0     ? "jo" :
 		        i % 3 == 1 ? "al" :
 		                     "cy",
 		    LIAR, 103.5 + i, 104 + i);
-		CU_ASSERT(!peers_down(p, PROTOCOL_IMAP, &a, 104 + i));
-		CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+		CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 104 + i));
+		CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
 	}
-	peers_failed(p, PROTOCOL_IMAP, &other, LIAR, 113, 114); /* nobody has seen it alive */
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &other, 114));
-	peers_answered(p, PROTOCOL_IMAP, &other, LIAR, 115); /* its own words are no contradiction */
-	peers_failed(p, PROTOCOL_IMAP, &other, LIAR, 116, 117);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &other, 117));
-	peers_failed(p, PROTOCOL_IMAP, &a, HONEST, 120, 121);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 121));
-	peers_answered(p, PROTOCOL_IMAP, &a, HONEST, 122);
-	peers_failed(p, PROTOCOL_IMAP, &a, LIAR, later - 1, later);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, later));
+	peers_failed(p, service(PROTOCOL_IMAP, &other), LIAR, 113, 114); /* nobody has seen it alive */
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &other), 114));
+	peers_answered(p, service(PROTOCOL_IMAP, &other), LIAR, 115); /* its own words are no contradiction */
+	peers_failed(p, service(PROTOCOL_IMAP, &other), LIAR, 116, 117);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &other), 117));
+	peers_failed(p, service(PROTOCOL_IMAP, &a), HONEST, 120, 121);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 121));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), HONEST, 122);
+	peers_failed(p, service(PROTOCOL_IMAP, &a), LIAR, later - 1, later);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), later));
 	peers_free(&p);
 }
 
@@ -774,32 +795,32 @@ static void test_flapping_peer(void)
 	log_set_socket(fd[1]);
 	peers_set(p, 60, 30, 8);
 	net_addr_parse(&a, "192.0.2.5", 143);
-	peers_answered(p, PROTOCOL_IMAP, &a, 1, 100);
-	peers_failed(p, PROTOCOL_IMAP, &a, 1, 95, 103); /* began before that answer */
-	CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 100);
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 95, 103); /* began before that answer */
+	CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
-	peers_failed(p, PROTOCOL_IMAP, &a, 1, 101, 104);
-	CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 104));
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 101, 104);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 104));
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
 	for (int i = 0; i < 15; i++) { /* down or up, it is one outage for the log */
-		peers_answered(p, PROTOCOL_IMAP, &a, 1, 105 + i * 0.2);
-		CU_ASSERT(!peers_suspect(p, PROTOCOL_IMAP, &a));
-		peers_failed(p, PROTOCOL_IMAP, &a, 1, 105.05 + i * 0.2, 105.1 + i * 0.2);
-		CU_ASSERT(peers_down(p, PROTOCOL_IMAP, &a, 105.1 + i * 0.2));
+		peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 105 + i * 0.2);
+		CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
+		peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 105.05 + i * 0.2, 105.1 + i * 0.2);
+		CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 105.1 + i * 0.2));
 		peers_tick(p, 105.1 + i * 0.2);
 	}
 	peers_tick(p, 120); /* silence is no answer */
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
-	peers_failed(p, PROTOCOL_IMAP, &a, 1, 119, 122);
-	peers_answered(p, PROTOCOL_IMAP, &a, 1, 123);
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 119, 122);
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 123);
 	peers_tick(p, 126);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
 	peers_tick(p, 127);
 	peers_tick(p, 128);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "2waypost: peer 192.0.2.5 port 143 answers again\n");
-	peers_failed(p, PROTOCOL_IMAP, &a, 1, 130, 131);
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 130, 131);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
-	peers_answered(p, PROTOCOL_IMAP, &a, 1, 140);
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 140);
 	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "2waypost: peer 192.0.2.5 port 143 answers again\n");
 	log_set_socket(-1);
 	close(fd[0]);

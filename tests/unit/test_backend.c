@@ -16,7 +16,7 @@
 #include "tests/unit/tls_test.h"
 
 /* A made-up protocol: the peer greets with "HELLO", gets "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
- * n bytes that belong to it. */
+ * n bytes that belong to it; "BUSY" and "NO TLS" say so. */
 static bool wants_tls; /* it begins TLS behind the greeting */
 
 static enum backend_step on_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg UNUSED)
@@ -24,7 +24,7 @@ static enum backend_step on_line(const char *line, size_t len, struct str *out, 
 	CU_ASSERT_EQUAL(line[len], '\0');
 	if (strcmp(line, "HELLO") == 0 && wants_tls) {
 		str_adds(out, "TLS\r\n");
-		return BACKEND_STEP_MORE;
+		return BACKEND_STEP_ASK;
 	}
 	if (strcmp(line, "BEGIN") == 0) {
 		str_adds(out, "GO\r\n");
@@ -40,9 +40,16 @@ static enum backend_step on_line(const char *line, size_t len, struct str *out, 
 	}
 	if (strcmp(line, "MORE") == 0)
 		return BACKEND_STEP_MORE;
-	return strcmp(line, "OK") == 0 ? BACKEND_STEP_OK :
-	    strcmp(line, "NO") == 0    ? BACKEND_STEP_REFUSED :
-	                                 BACKEND_STEP_INVALID;
+	return strcmp(line, "OK") == 0  ? BACKEND_STEP_OK :
+	    strcmp(line, "NO") == 0     ? BACKEND_STEP_REFUSED :
+	    strcmp(line, "BUSY") == 0   ? BACKEND_STEP_NEXT :
+	    strcmp(line, "NO TLS") == 0 ? BACKEND_STEP_NO_TLS :
+	                                  BACKEND_STEP_INVALID;
+}
+
+static const char *on_why(void *arg UNUSED)
+{
+	return "because";
 }
 
 struct outcome {
@@ -91,7 +98,7 @@ static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t t
 		o->dead++;
 }
 
-static const struct backend_fns fns = { on_line, on_done, on_health, NULL };
+static const struct backend_fns fns = { on_line, on_why, on_done, on_health, NULL };
 
 static int listen_at(struct net_addr *a)
 {
@@ -173,8 +180,9 @@ static void test_verdicts(void)
 		{ "HELLO\r\nLIT 5\r\nOK\r\nxMORE\r\nOK\r\n", false, BACKEND_OK },
 		{ "HELLO\r\nNO\r\n", false, BACKEND_REFUSED },
 		{ "HELLO\r\nWHAT\r\n", false, BACKEND_INVALID },
-		{ "WHAT\r\n", false, BACKEND_INVALID },
-		{ "\r\n", false, BACKEND_INVALID },
+		{ "HELLO\r\nBUSY\r\n", false, BACKEND_REFUSED },
+		{ "WHAT\r\n", false, BACKEND_UNREACHABLE },
+		{ "\r\n", false, BACKEND_UNREACHABLE },
 		{ "HELLO\r\n", true, BACKEND_SILENT },
 		{ "HEL", true, BACKEND_UNREACHABLE },
 		{ "", true, BACKEND_UNREACHABLE },
@@ -285,7 +293,7 @@ static void test_floods(void)
 	for (int i = 0; i < BACKEND_LINE_MAX + 100; i++)
 		str_addc(&flood, 'x');
 	o = run(&a, 1, fd, flood.data, 1000, false, 10);
-	CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
+	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
 	close(fd);
 	str_clear(&flood);
 	str_adds(&flood, "HELLO\r\n");
@@ -308,7 +316,7 @@ static SSL *on_tls(unsigned index UNUSED, bool is_new, void *arg UNUSED)
 	return is_new ? NULL : tls_client_new(client_ctx, tls_name);
 }
 
-static const struct backend_fns tls_fns = { on_line, on_done, on_health, on_tls };
+static const struct backend_fns tls_fns = { on_line, on_why, on_done, on_health, on_tls };
 
 /* A server that shows a certificate for node.example. */
 static void make_contexts(void)
@@ -470,7 +478,7 @@ static void test_bytes_behind(void)
 		snprintf(all, sizeof(all), "BEGIN\r\n%s", behind[i]);
 		talk(fd, all, "");
 		wait_done(&o);
-		CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
+		CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
 		CU_ASSERT(o.untrusted[0] && o.dead == 0);
 		CU_ASSERT_PTR_NOT_NULL(strstr(o.error, "in clear"));
 		close(fd);
@@ -490,7 +498,7 @@ static void test_hasty_tls_answer(void)
 	fd = accepted(listener);
 	talk(fd, "HELLO\r\nBEGIN\r\n", "");
 	wait_done(&o);
-	CU_ASSERT_EQUAL(o.result, BACKEND_INVALID);
+	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
 	close(fd);
 	close(listener);
 	end_starttls();
@@ -536,6 +544,105 @@ static void test_tls_fails(void)
 		close(listener[0]);
 		close(listener[1]);
 		end_starttls();
+	}
+}
+
+/* What may go wrong with an address before it gets anything of the login: the next one is tried, within the same time.
+ * Each has its own class: what says that it has no time is well, one that does not begin TLS is not to be believed. */
+static void test_next_before_the_login(void)
+{
+	static const struct {
+		const char *greeting, *answer; /* to the request for TLS; NULL: it hangs up; "": it is silent */
+		int alive, dead;
+		bool untrusted;
+		const char *error;
+	} t[] = {
+		{ "BUSY\r\n", NULL, 1, 0, false, "takes no logins now: because" },
+		{ "NO TLS\r\n", NULL, 0, 0, true, "does not begin TLS: because" },
+		{ "WHAT\r\n", NULL, 0, 1, false, "invalid answer: because" },
+		{ "BEGIN\r\nHELLO\r\n", NULL, 0, 0, true, "does not begin TLS: bytes in clear" },
+		{ "HELLO\r\n", "BUSY\r\n", 1, 0, false, "takes no logins now: because" },
+		{ "HELLO\r\n", "NO TLS\r\n", 0, 0, true, "does not begin TLS: because" },
+		{ "HELLO\r\n", "WHAT\r\n", 0, 1, false, "invalid answer: because" },
+		{ "HELLO\r\n", "BEGIN\r\nx", 0, 0, true, "does not begin TLS: bytes in clear" },
+		{ "HELLO\r\n", "", 0, 1, false, "no answer before the login in time" },
+		{ "HELLO\r\n", NULL, 0, 1, false, "closed the connection before the login" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct net_addr a[2];
+		int listener[2] = { listen_at(&a[0]), listen_at(&a[1]) }, fd, second;
+		struct outcome o;
+		struct conn c;
+
+		begin_starttls(a, 2, t[i].answer != NULL && t[i].answer[0] == '\0' ? 2 : 10, &o);
+		fd = accepted(listener[0]);
+		talk(fd, t[i].greeting, strcmp(t[i].greeting, "HELLO\r\n") == 0 ? "TLS\r\n" : "");
+		if (t[i].answer == NULL)
+			close(fd);
+		else
+			CU_ASSERT(send(fd, t[i].answer, strlen(t[i].answer), 0) >= 0);
+		second = accepted(listener[1]);
+		talk(second, "HELLO\r\n", "TLS\r\n");
+		CU_ASSERT_EQUAL(send(second, "BEGIN\r\n", 7, 0), 7);
+		serve_tls(&c, second);
+		wait_done(&o);
+		CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+		CU_ASSERT_EQUAL(o.index, 1);
+		CU_ASSERT_EQUAL(o.alive, t[i].alive + 1);
+		CU_ASSERT_EQUAL(o.dead, t[i].dead);
+		CU_ASSERT_EQUAL(o.slow, 0);
+		CU_ASSERT_EQUAL(o.untrusted[0], t[i].untrusted);
+		CU_ASSERT_PTR_NOT_NULL(strstr(o.errors[0], t[i].error));
+		if (strstr(o.errors[0], t[i].error) == NULL)
+			printf("\n%zu: %s\n", i, o.errors[0]);
+		if (t[i].answer != NULL)
+			close(fd);
+		conn_close(loop, &c);
+		close(listener[0]);
+		close(listener[1]);
+		end_starttls();
+	}
+}
+
+/* Once the peer has got the login, nothing that it says or does leads to another address. */
+static void test_no_other_after_the_login(void)
+{
+	static const struct {
+		const char *answer; /* NULL: it hangs up */
+		enum backend_result result;
+	} t[] = {
+		{ "BUSY\r\n", BACKEND_REFUSED },
+		{ "NO TLS\r\n", BACKEND_REFUSED },
+		{ "NO\r\n", BACKEND_REFUSED },
+		{ "WHAT\r\n", BACKEND_INVALID },
+		{ NULL, BACKEND_SILENT },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct net_addr a[2];
+		int listener[2] = { listen_at(&a[0]), listen_at(&a[1]) }, fd;
+		struct outcome o = { 0 };
+
+		loop = ev_loop_new(EVFLAG_AUTO);
+		decoded_on(loop);
+		backend_start(loop, a, 2, 10, &fns, &o);
+		fd = accepted(listener[0]);
+		talk(fd, "HELLO\r\n", "GO\r\n");
+		if (t[i].answer == NULL)
+			close(fd);
+		else
+			CU_ASSERT(send(fd, t[i].answer, strlen(t[i].answer), 0) > 0);
+		wait_done(&o);
+		CU_ASSERT_EQUAL(o.result, t[i].result);
+		CU_ASSERT_EQUAL(o.index, 0);
+		fcntl(listener[1], F_SETFL, O_NONBLOCK);
+		CU_ASSERT(accept(listener[1], NULL, NULL) == -1);
+		if (t[i].answer != NULL)
+			close(fd);
+		close(listener[0]);
+		close(listener[1]);
+		ev_loop_destroy(loop);
 	}
 }
 
@@ -593,6 +700,8 @@ static const struct unit_case cases[] = {
 	{ "STARTTLS: bytes behind the answer", test_bytes_behind },
 	{ "STARTTLS: an answer too early", test_hasty_tls_answer },
 	{ "STARTTLS: TLS fails", test_tls_fails },
+	{ "before the login the next address is tried", test_next_before_the_login },
+	{ "after it none is", test_no_other_after_the_login },
 	{ "coded: verdicts", test_verdicts_coded },
 	{ "coded: hasty", test_hasty_coded },
 	{ "coded: bytes behind the answer", test_leftover_coded },

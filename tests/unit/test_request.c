@@ -23,6 +23,15 @@
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
+/* The service of PROTOCOL at ADDR, in clear. Valid until the next call. */
+static const struct peer_service *service(enum protocol protocol, const struct net_addr *addr)
+{
+	static struct peer_service s;
+
+	s = (struct peer_service){ protocol, PEER_TLS_NONE, *addr };
+	return &s;
+}
+
 static struct authd a;
 static struct authd_worker w;
 static struct settings *set;
@@ -375,9 +384,10 @@ static void test_again_once(void)
 	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
 	CU_ASSERT_TRUE(last.other_hosts == AUTH_OTHER_HOSTS_SELF && !last.local);
 	other = last.target[0].addr;
-	request_step(&w, 7, "");
+	request_step(&w, 7, ""); /* it was tried, whatever is known of it: the next one is this node */
 	CU_ASSERT_TRUE_FATAL(answered());
 	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
+	CU_ASSERT_TRUE(last.local);
 	for (int i = 0; i < 2; i++) {
 		request_step(&w, 7, "");
 		CU_ASSERT_TRUE_FATAL(answered());
@@ -386,12 +396,12 @@ static void test_again_once(void)
 	/* The hosts before this one are down by then. */
 	prove(8);
 	CU_ASSERT_TRUE_FATAL(answered());
-	peers_failed(a.peers, PROTOCOL_IMAP, &other, 1, clock_now(), clock_now());
+	peers_failed(a.peers, service(PROTOCOL_IMAP, &other), 1, clock_now(), clock_now());
 	request_step(&w, 8, "");
 	CU_ASSERT_TRUE_FATAL(answered());
 	CU_ASSERT_TRUE(last.verdict == AUTH_VERDICT_OK && last.local);
 	/* One request that its worker cancels, and one that it never mentions again. */
-	peers_answered(a.peers, PROTOCOL_IMAP, &other, 1, clock_now());
+	peers_answered(a.peers, service(PROTOCOL_IMAP, &other), 1, clock_now());
 	prove(9);
 	CU_ASSERT_TRUE(answered() && last.other_hosts == AUTH_OTHER_HOSTS_SELF);
 	request_cancel(&w, 9);
@@ -414,8 +424,8 @@ static void crowd(void)
 
 	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.7", PEER_PORT));
 	for (uint64_t id = 1; id <= 20; id++)
-		reg_add_pending(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7", &peer, 1,
-		    clock_now() + 100);
+		reg_add_pending(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7",
+		    service(PROTOCOL_IMAP, &peer), 1, clock_now() + 100);
 }
 
 static void all_arrive(void)
@@ -832,7 +842,7 @@ static void test_awaited(void)
 		CU_ASSERT_EQUAL(nanswers, place == GRANTED ? 2 : 1);
 		CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
 		CU_ASSERT_EQUAL(last.local,
-		    place == FIRST_LOAD || place == DIRECTORY || place == HASH || place == HELD);
+		    place == FIRST_LOAD || place == DIRECTORY || place == HASH || place == HELD || place == GRANTED);
 		CU_ASSERT_EQUAL(all_gone(), place != CLIENT && place != KEYS);
 		end();
 	}
@@ -1216,6 +1226,14 @@ static void test_several_without_address(void)
 }
 
 /* How each host is spoken to, and at which port; hosts that are down keep it. */
+static const struct peer_service *by_tls(const struct net_addr *addr)
+{
+	static struct peer_service s;
+
+	s = (struct peer_service){ PROTOCOL_IMAP, PEER_TLS_IMPLICIT, *addr };
+	return &s;
+}
+
 static void test_tls(void)
 {
 	static const uint16_t ports[] = { 993, 994, 993 };
@@ -1232,7 +1250,13 @@ static void test_tls(void)
 		CU_ASSERT_EQUAL(last.target[i == 0 ? 1 : 0].addr.port, ports[1]);
 		CU_ASSERT_EQUAL(last.target[i == 0 ? 2 : 1].addr.port, ports[2]); /* 110 is POP3's */
 		net_addr_parse(&first, "192.0.2.7", 993);
-		peers_failed(a.peers, PROTOCOL_IMAP, &first, 1, clock_now(), clock_now());
+		/* That it does not answer without TLS is of no account. */
+		peers_failed(a.peers, service(PROTOCOL_IMAP, &first), 1, clock_now(), clock_now());
+		if (i == 0) {
+			ask(7, AUTH_MECH_PASSWORD, "secure", "secret");
+			CU_ASSERT(answered() && last.target[0].addr.port == ports[0]);
+		}
+		peers_failed(a.peers, by_tls(&first), 1, clock_now(), clock_now());
 	}
 	ask(8, AUTH_MECH_PASSWORD, "typo", "secret"); /* never without TLS by mistake */
 	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
@@ -1242,7 +1266,7 @@ static void test_tls(void)
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.target[0].tls == PEER_TLS_NONE);
 	CU_ASSERT_EQUAL(last.target[0].addr.port, 143);
 	unit_set(&set->proxy_PROXY_TLS, "implicit");
-	peers_answered(a.peers, PROTOCOL_IMAP, &first, 1, clock_now());
+	peers_answered(a.peers, by_tls(&first), 1, clock_now());
 	ask(10, AUTH_MECH_PASSWORD, "jo", "secret");
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.target[0].tls == PEER_TLS_IMPLICIT);
 	CU_ASSERT_EQUAL(last.target[0].addr.port, 993);
@@ -1792,7 +1816,7 @@ static void test_hosts(void)
 	ask(7, AUTH_MECH_PASSWORD, "two", "secret");
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 1 &&
 	    last.other_hosts == AUTH_OTHER_HOSTS_UNRESOLVED);
-	peers_failed(a.peers, PROTOCOL_IMAP, &first, 1, clock_now(), clock_now());
+	peers_failed(a.peers, service(PROTOCOL_IMAP, &first), 1, clock_now(), clock_now());
 	ask(8, AUTH_MECH_PASSWORD, "two", "secret");
 	CU_ASSERT_PTR_NOT_NULL(a.waiting); /* now the second one is tried next */
 	peers_resolved(a.peers, "node.example.com", NAME_FOUND, &second, 1, clock_now());
