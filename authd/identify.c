@@ -109,6 +109,8 @@ static bool take_challenge(struct request *rq)
 enum request_state step_identify(struct request *rq)
 {
 	const struct settings *set = rq->worker->a->ctx.set;
+	enum auth_verdict v;
+	char why[AUTH_REASON_MAX];
 
 	service_at_port(set, rq->q.protocol, rq->q.local_port, rq->service_name, sizeof(rq->service_name));
 	identify(rq);
@@ -116,7 +118,7 @@ enum request_state step_identify(struct request *rq)
 	if (!take_challenge(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, "its challenge has expired");
 	/* No account has an empty name or password: no driver is asked, as some take this for an anonymous login. */
-	if (rq->q.user[0] == '\0' || rq->q.credential[0] == '\0')
+	if (rq->q.user[0] == '\0' || (rq->q.credential[0] == '\0' && rq->q.mech != AUTH_MECH_EXTERNAL))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
 	if (!name_with_domain(set, rq->q.protocol, rq->q.user, rq->name))
 		return request_refuse(rq, AUTH_VERDICT_WRONG, "the name is too long");
@@ -124,8 +126,8 @@ enum request_state step_identify(struct request *rq)
 	if (rq->q.mech == AUTH_MECH_EXTERNAL && !external_is_ready(rq))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
 		    "there are no authorities yet that certificates could be from");
-	if (rq->q.mech == AUTH_MECH_EXTERNAL && !external_check(rq))
-		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+	if (rq->q.mech == AUTH_MECH_EXTERNAL && (v = external_check(rq, why)) != AUTH_VERDICT_OK)
+		return request_refuse(rq, v, why);
 	rq->q.certs = NULL;
 	return REQUEST_LOOKUP;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "authd/external.h"
 #include "authd/hold.h"
 #include "authd/identify.h"
 #include "authd/challenge_response.h"
@@ -73,6 +74,7 @@ static enum request_state check_dummy(struct request *rq)
 /* The client is known already: may the account log in at all? */
 static enum request_state verify_account(struct request *rq)
 {
+	rq->no_account = rq->result == AUTH_UNKNOWN;
 	return verdict(rq, rq->result == AUTH_OK && password_is_locked(rq->account.hash) ? AUTH_DISABLED : rq->result);
 }
 
@@ -302,13 +304,13 @@ static void tell_passed(struct request *rq)
 
 enum request_state step_verdict(struct request *rq)
 {
-	const char *why;
+	const char *why, *external = rq->q.mech == AUTH_MECH_EXTERNAL ? external_why_no_account(rq) : "";
 
 	if ((rq->no_account || rq->dummy) && rq->result != AUTH_TRY_LATER)
 		return rq->no_account && authd_userdb_refused(rq->worker->a) ?
 		    request_refuse(rq, AUTH_VERDICT_UNAVAILABLE,
 		        "the account is unknown, and the userdb on disk, which may have it, was refused") :
-		    request_refuse(rq, AUTH_VERDICT_WRONG, "");
+		    request_refuse(rq, AUTH_VERDICT_WRONG, external);
 	switch (rq->result) {
 	case AUTH_OK:
 		tell_passed(rq);
@@ -317,7 +319,7 @@ enum request_state step_verdict(struct request *rq)
 	case AUTH_MISMATCH:
 	case AUTH_UNKNOWN:
 	case AUTH_DISABLED:
-		return request_refuse(rq, AUTH_VERDICT_WRONG, "");
+		return request_refuse(rq, AUTH_VERDICT_WRONG, external);
 	case AUTH_BROKEN:
 		if (password_is_sound(rq->account.hash, &why))
 			why = "the account's record is not usable; see `waypost auth USER`";

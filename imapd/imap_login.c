@@ -181,8 +181,7 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r)
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
 	case SASL_AUTHZID:
-		str_addf(&l->out, "%s NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n",
-		    il->tag);
+		refuse(l, FAILURE_AUTHZID);
 		return LOGIN_EVENT_BAD;
 	case SASL_UNKNOWN:
 		str_addf(&l->out, "%s NO [CANNOT] Unsupported authentication mechanism.\r\n", il->tag);

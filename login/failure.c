@@ -34,6 +34,8 @@ static const struct {
 	[FAILURE_CANNOT] = { AUTH_VERDICT_CANNOT, NULL, ITSELF, CODES("CONTACTADMIN", "SYS/PERM") },
 	[FAILURE_INSECURE] = { AUTH_VERDICT_INSECURE, NULL, "TLS is required to log in.",
 	    CODES("PRIVACYREQUIRED", "SYS/PERM") },
+	[FAILURE_AUTHZID] = { AUTH_VERDICT_AUTHZID, NULL, "Logging in as somebody else is not allowed.",
+	    CODES("AUTHORIZATIONFAILED", "SYS/PERM") },
 	[FAILURE_NO_AUTHD] = { AUTH_VERDICT_UNAVAILABLE, "authd does not answer", LATER,
 	    CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_NO_SERVER] = { AUTH_VERDICT_UNAVAILABLE, "cannot start a session server; see the lines of spawn",
@@ -134,6 +136,7 @@ enum login_failure failure_of_verdict(enum auth_verdict v)
 		[AUTH_VERDICT_LOOP] = FAILURE_LOOP,
 		[AUTH_VERDICT_CANNOT] = FAILURE_CANNOT,
 		[AUTH_VERDICT_INSECURE] = FAILURE_INSECURE,
+		[AUTH_VERDICT_AUTHZID] = FAILURE_AUTHZID,
 	};
 
 	return failures[v];
@@ -148,6 +151,7 @@ const char *failure_word(enum login_failure f)
 	case AUTH_VERDICT_DISABLED:
 	case AUTH_VERDICT_CANNOT:
 	case AUTH_VERDICT_INSECURE:
+	case AUTH_VERDICT_AUTHZID:
 		return "LOGIN REFUSED";
 	default:
 		return "TEMPORARY FAILURE";

@@ -7,13 +7,14 @@
 #include "node/msg_auth.h"
 
 #define LOGIN_FAILURES(X) \
-	X(WRONG) /* authd's verdict, as the next six; with its own reason for the log */ \
+	X(WRONG) /* authd's verdict, as the next seven; with its own reason for the log */ \
 	X(DISABLED) \
 	X(UNAVAILABLE) \
 	X(LIMIT) \
 	X(LOOP) \
 	X(CANNOT) \
 	X(INSECURE)      /* also before authd is asked */ \
+	X(AUTHZID)       /* the same */ \
 	X(NO_AUTHD)      /* there is no authd */ \
 	X(NO_SERVER)     /* no session server could be started */ \
 	X(KICKED)        /* an operator has ended the account's sessions meanwhile */ \

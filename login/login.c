@@ -263,7 +263,7 @@ static void refuse(struct login *l, enum login_failure f)
 	forget_tried(l);
 	l->peer_until = 0;
 	enter(l, LOGIN_COMMAND);
-	if (f == FAILURE_WRONG && ++l->wrong >= LOGIN_WRONG_MAX)
+	if ((f == FAILURE_WRONG || f == FAILURE_AUTHZID) && ++l->wrong >= LOGIN_WRONG_MAX)
 		say_bye(l, LOGIN_BYE_ERRORS);
 	else
 		feed(l);
@@ -864,7 +864,8 @@ static void take_reply(struct login *l, struct auth_reply *a)
 			start_peer(l);
 		return;
 	case AUTH_VERDICT_WRONG:
-		snprintf(more, sizeof(more), ", method=%s", l->method);
+		snprintf(more, sizeof(more), ", method=%s%s%s", l->method, a->reason[0] != '\0' ? ", reason=" : "",
+		    a->reason);
 		log_login(l, LOG_LEVEL_INFO, failure_word(FAILURE_WRONG), more);
 		enter(l, LOGIN_DELAY);
 		start_timer(l, on_delayed, a->delay_ms);

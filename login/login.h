@@ -120,13 +120,14 @@ struct login {
 	enum exchange exchange;  /* with authd */
 	uint32_t exchange_since; /* loop time, seconds: of the last message to authd, or attempt to send one */
 	uint32_t request;        /* number of the request to authd or spawn; 0: there is none */
-	unsigned bad, wrong;     /* consecutive errors; wrong passwords */
+	unsigned bad, wrong;     /* consecutive errors; wrong passwords, and attempts to be somebody else */
 	double peer_until;       /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;            /* the hand-over, or connecting to a peer, failed once already */
 	uint8_t ntried;          /* the latter: how many targets were tried, and */
 	struct net_addr *tried;  /* ... their addresses; NULL: none */
 	bool heard;              /* the client has sent something */
 	bool told_insecure;      /* the log tells that it wanted to log in without TLS */
+	bool told_external;      /* ... or by a certificate that has no name for us */
 	bool over;               /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;

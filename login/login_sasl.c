@@ -196,23 +196,21 @@ bool sasl_named(const char *list, const char *prefix, const char *name, size_t l
 	return false;
 }
 
-static bool is_offered(const struct login *l, const struct sasl_mechanism *m, const struct sasl_command *c)
+static bool is_offered(struct login *l, const struct sasl_mechanism *m, const struct sasl_command *c)
 {
-	char name[ACCOUNT_NAME_MAX];
-
 	switch (m->offered) {
 	case SASL_LISTED:
 		return sasl_named(c->list, c->prefix, c->mechanism, c->mechanism_len);
 	case SASL_POOL:
 		return l->set->has_pool_secret;
 	case SASL_CERTIFICATE:
-		return external_name(l, name);
+		return external_begins(l);
 	default:
 		return true;
 	}
 }
 
-static const struct sasl_mechanism *find(const struct login *l, const struct sasl_command *c)
+static const struct sasl_mechanism *find(struct login *l, const struct sasl_command *c)
 {
 	for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++) {
 		const struct sasl_mechanism *m = &mechanisms[i];

@@ -97,7 +97,8 @@ struct auth_request {
 	X(LIMIT, "limit reached", "verdicts_limit") \
 	X(LOOP, "proxy loop", "verdicts_loop") \
 	X(CANNOT, "cannot be forwarded", "verdicts_cannot") /* there is nothing that the mailhost accepts instead of the password */ \
-	X(INSECURE, "TLS required", "verdicts_insecure") /* neither the client nor who forwards it may log in without TLS */
+	X(INSECURE, "TLS required", "verdicts_insecure") /* neither the client nor who forwards it may log in without TLS */ \
+	X(AUTHZID, "not to be somebody else", "verdicts_authzid") /* it is who it says, and asks to act as another */
 /* clang-format on */
 enum auth_verdict {
 #define X(name, word, count) AUTH_VERDICT_##name,

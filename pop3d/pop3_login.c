@@ -185,7 +185,8 @@ static enum login_event on_sasl(struct login *l, enum sasl_result r)
 	case SASL_ABORT:
 		return bad(l, "Authentication cancelled.");
 	case SASL_AUTHZID:
-		return bad(l, "[SYS/PERM] Logging in as somebody else is not allowed.");
+		refuse(l, FAILURE_AUTHZID);
+		return LOGIN_EVENT_BAD;
 	case SASL_UNKNOWN:
 		return bad(l, "Unsupported authentication mechanism.");
 	case SASL_MALFORMED:

@@ -206,6 +206,7 @@ def test_demanded_of_each_client(pool):
 
 def test_without_certificate(pool):
     """There is no EXTERNAL, whatever the client says; passwords work."""
+    mark = pool.nodes[0].log_mark()
     with connect(pool) as c:
         assert "EXTERNAL" not in c.imap("CAPABILITY")
         for initial in ("=", base64.b64encode(HERE.encode()).decode()):
@@ -214,6 +215,7 @@ def test_without_certificate(pool):
     with socket.create_connection((A, pool.imap_port), timeout=PATIENCE) as s:
         c = Client(s)
         assert "EXTERNAL" not in c.greeting and "a NO" in c.imap("AUTHENTICATE EXTERNAL =")
+    pool.nodes[0].wait_log("method=EXTERNAL, reason=the client has shown no certificate", mark)
 
 
 @pytest.mark.parametrize("make,why", [
@@ -241,8 +243,11 @@ def test_certificates_without_a_name(pool, authority, subject, extensions):
     """They are good, but nobody's: what the client says does not take the place of the name (CVE-2019-3814)."""
     with connect(pool, authority.issue("nameless", subject, extensions)) as c:
         assert "EXTERNAL" not in c.imap("CAPABILITY")
+        mark = pool.nodes[0].log_mark()
         for name in ("", HERE, ELSEWHERE):
-            assert "a NO" in c.imap("AUTHENTICATE EXTERNAL " + (base64.b64encode(name.encode()).decode() or "="))
+            assert "a NO [CANNOT]" in c.imap("AUTHENTICATE EXTERNAL " + (base64.b64encode(name.encode()).decode() or "="))
+        pool.nodes[0].wait_log(r"imapd: LOGIN REFUSED, ip=\[\S+\], port=\[\d+\], method=EXTERNAL, reason=.*; TLS_EXTERNAL=email", mark)
+        assert pool.nodes[0].log_since(mark).count("method=EXTERNAL") == 1  # once for each connection
         assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
 
 
@@ -263,15 +268,32 @@ def test_wish_to_be_somebody(pool, authority):
         with connect(pool, pem) as c:
             answer = c.imap("AUTHENTICATE EXTERNAL " + base64.b64encode(wish.encode()).decode())
             assert ("a OK" in answer) == good, answer
-            assert good or "a NO" in answer, answer
-    pool.nodes[0].wait_log("a login by certificate is refused: the client wants to be somebody else")
+            assert good or answer == "a NO [AUTHORIZATIONFAILED] Logging in as somebody else is not allowed.\r\n", answer
+    pool.nodes[0].wait_log(rf"imapd: LOGIN REFUSED, user={HERE}, .*reason=not to be somebody else: .* It asks for: {ELSEWHERE}")
+    pool.nodes[0].wait_log("It asks for: a name that nobody can have")
+    with connect(pool, pem, "pop3d") as c:
+        c.send("AUTH EXTERNAL " + base64.b64encode(ELSEWHERE.encode()).decode())
+        assert c.line() == "-ERR [SYS/PERM] Logging in as somebody else is not allowed.\r\n"
+        c.send("AUTH EXTERNAL =")
+        assert c.line().startswith("+OK")
 
 
-@pytest.mark.parametrize("name", ["nobody@example.com", OFF, LOCKED])
-def test_accounts_that_may_not_log_in(pool, authority, name):
+def test_wishes_have_an_end(pool, authority):
+    """As wrong passwords: five of a connection."""
+    with connect(pool, authority.issue("anna", email(HERE))) as c:
+        said = [c.imap("AUTHENTICATE EXTERNAL " + base64.b64encode(ELSEWHERE.encode()).decode()) for _ in range(5)]
+        assert all("a NO [AUTHORIZATIONFAILED]" in s for s in said) and "* BYE" in c.line() and c.line() == ""
+
+
+@pytest.mark.parametrize("name,code,reason", [
+    ("nobody@example.com", "AUTHENTICATIONFAILED", "the certificate is good, and no account has its name"),
+    (LOCKED, "AUTHENTICATIONFAILED", "the certificate is good, and its account is locked"),  # nobody can tell it from the other
+    (OFF, "CONTACTADMIN", "disableimap")])
+def test_accounts_that_may_not_log_in(pool, authority, name, code, reason):
     with connect(pool, authority.issue(name, email(name))) as c:
         assert "AUTH=EXTERNAL" in c.imap("CAPABILITY")
-        assert "a NO" in c.imap("AUTHENTICATE EXTERNAL =")
+        assert f"a NO [{code}]" in c.imap("AUTHENTICATE EXTERNAL =")
+        pool.nodes[0].wait_log(rf"imapd: LOGIN (FAILED|REFUSED), user={name}, .*reason=.*{reason}")
         assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
 
 

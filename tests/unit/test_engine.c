@@ -689,6 +689,7 @@ static void unavailable(void) { answer(AUTH_VERDICT_UNAVAILABLE, NOWHERE); }
 static void limit(void) { answer(AUTH_VERDICT_LIMIT, NOWHERE); }
 static void loop(void) { answer(AUTH_VERDICT_LOOP, NOWHERE); }
 static void cannot(void) { answer(AUTH_VERDICT_CANNOT, NOWHERE); }
+static void authzid(void) { answer(AUTH_VERDICT_AUTHZID, NOWHERE); }
 static void started(void) { handed(true); }
 static void not_started(void) { handed(false); }
 static void spawn_lost(void) { listen_to_both(); hang_up(&spawn_end); }
@@ -755,11 +756,11 @@ static const struct event {
 	EVENT(scram), EVENT(client_aborts), EVENT(quit), EVENT(fatal), EVENT(http), EVENT(insecure), EVENT(starttls),
 	EVENT(starttls_noop), LOSS(client_shuts), LOSS(client_resets), LOSS(here), EVENT(there), EVENT(there_or_here),
 	EVENT(there_refused), EVENT(there_refused_or_here), LOSS(wrong), EVENT(disabled), EVENT(unavailable),
-	EVENT(limit), EVENT(loop), EVENT(cannot), LOSS(challenge), EVENT(garbled), LOSS(authd_lost), LOSS(authd_new),
-	LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets), EVENT(peer_half),
-	LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self), EVENT(peer_tls),
-	EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while), LOSS(deadline),
-	EVENT(drain), LOSS(stop), LOSS(yields) };
+	EVENT(limit), EVENT(loop), EVENT(cannot), EVENT(authzid), LOSS(challenge), EVENT(garbled), LOSS(authd_lost),
+	LOSS(authd_new), LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets),
+	EVENT(peer_half), LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self),
+	EVENT(peer_tls), EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while),
+	LOSS(deadline), EVENT(drain), LOSS(stop), LOSS(yields) };
 
 /* --- one login --- */
 
@@ -1213,6 +1214,8 @@ static const struct {
 	{ "COMMAND",
 	    "login wrong a_while login wrong a_while login wrong a_while login wrong a_while login wrong a_while",
 	    "gone client:no-WRONG+bye-ERRORS+EOF" },
+	{ "COMMAND", "login authzid login authzid noop login wrong a_while login authzid login authzid",
+	    "CLOSING client:no-AUTHZID+bye-ERRORS+EOF log:LOGIN REFUSED:not to be somebody else" },
 };
 
 static void reach(const char *state)

@@ -53,8 +53,10 @@ static void teardown(void)
 	settings_free(&set);
 }
 
+static char why[AUTH_REASON_MAX];
+
 /* The worker says that USER, who wants to be WISH, has shown CERTS. */
-static bool check(const struct str *certs, const char *user, const char *wish)
+static enum auth_verdict check(const struct str *certs, const char *user, const char *wish)
 {
 	struct request rq = { .worker = &w, .q = { .mech = AUTH_MECH_EXTERNAL, .protocol = PROTOCOL_IMAP } };
 
@@ -62,7 +64,8 @@ static bool check(const struct str *certs, const char *user, const char *wish)
 	str_copy(rq.q.credential, sizeof(rq.q.credential), wish);
 	rq.q.certs = certs->data;
 	rq.q.certs_len = certs->len;
-	return external_check(&rq);
+	why[0] = '\0';
+	return external_check(&rq, why);
 }
 
 static void add(struct str *certs, X509 *cert)
@@ -85,30 +88,36 @@ static void test_names(void)
 {
 	static const struct {
 		const char *user, *wish;
-		bool good;
+		enum auth_verdict verdict;
 	} rows[] = {
-		{ "anna@example.com", "anna@example.com", true },
-		{ "anna@example.com", "Anna@Example.com", true },
-		{ "anna@example.com", "anna", true }, /* with DEFDOMAIN */
-		{ "anna@example.com", "berta@example.com", false },
-		{ "anna@example.com", "anna@example.org", false },
-		{ "anna@example.com", "", false },
-		{ "berta@example.com", "berta@example.com", false }, /* the worker's word alone */
-		{ "Anna@example.com", "anna@example.com", false },
-		{ "anna", "anna", false },
-		{ "", "", false },
+		{ "anna@example.com", "anna@example.com", AUTH_VERDICT_OK },
+		{ "anna@example.com", "Anna@Example.com", AUTH_VERDICT_OK },
+		{ "anna@example.com", "anna", AUTH_VERDICT_OK }, /* with DEFDOMAIN */
+		{ "anna@example.com", "berta@example.com", AUTH_VERDICT_AUTHZID },
+		{ "anna@example.com", "anna@example.org", AUTH_VERDICT_AUTHZID },
+		{ "anna@example.com", "", AUTH_VERDICT_AUTHZID }, /* a name that nobody can have */
+		{ "berta@example.com", "berta@example.com", AUTH_VERDICT_UNAVAILABLE }, /* the worker's word alone */
+		{ "Anna@example.com", "anna@example.com", AUTH_VERDICT_UNAVAILABLE },
+		{ "anna", "anna", AUTH_VERDICT_UNAVAILABLE },
 	};
 	struct str certs = STR_INIT;
+	char longest[ACCOUNT_PASSWORD_MAX];
 
 	setup();
 	add(&certs, issued("email:anna@example.com"));
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	CU_ASSERT_EQUAL(check(&certs, "anna@example.com", longest), AUTH_VERDICT_AUTHZID);
+	CU_ASSERT_EQUAL(strlen(why), AUTH_REASON_MAX - 1);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		CU_ASSERT_EQUAL(check(&certs, rows[i].user, rows[i].wish), rows[i].good);
+		CU_ASSERT_EQUAL(check(&certs, rows[i].user, rows[i].wish), rows[i].verdict);
 	unit_set(&set->imapd_ssl_TLS_EXTERNAL, "");
-	CU_ASSERT_FALSE(check(&certs, "anna@example.com", "anna@example.com"));
+	CU_ASSERT_EQUAL(check(&certs, "anna@example.com", "anna@example.com"), AUTH_VERDICT_UNAVAILABLE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "TLS_EXTERNAL is not set"));
 	unit_set(&set->imapd_ssl_TLS_EXTERNAL, "CN");
-	CU_ASSERT_FALSE(check(&certs, "anna@example.com", "anna@example.com"));
-	CU_ASSERT(check(&certs, "subject.example", "subject.example"));
+	CU_ASSERT_EQUAL(check(&certs, "anna@example.com", "anna@example.com"), AUTH_VERDICT_UNAVAILABLE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "another login name"));
+	CU_ASSERT_EQUAL(check(&certs, "subject.example", "subject.example"), AUTH_VERDICT_OK);
 	str_fini(&certs);
 	teardown();
 }
@@ -122,38 +131,39 @@ static void test_certificates(void)
 	size_t own;
 
 	setup();
-	CU_ASSERT_FALSE(check(&certs, name, name));
+	CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_UNAVAILABLE);
 	add(&certs, tls_test_signed(key, "email:anna@example.com", NULL, key, -60, 3600, false));
-	CU_ASSERT_FALSE(check(&certs, name, name));
+	CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_UNAVAILABLE);
 	str_clear(&certs);
 	add(&certs, tls_test_signed(key, "email:anna@example.com", ca, key, -60, 3600, false));
-	CU_ASSERT_FALSE(check(&certs, name, name));
+	CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_UNAVAILABLE);
 	str_clear(&certs);
 	add(&certs, tls_test_signed(key, "email:anna@example.com", ca, ca_key, -60, -1, false));
-	CU_ASSERT_FALSE(check(&certs, name, name));
+	CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_WRONG); /* it was good when it connected */
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "has expired"));
 	str_clear(&certs);
 	add(&certs, issued("email:anna@example.com"));
 	own = certs.len;
 	for (size_t cut = 0; cut <= own; cut++) {
 		certs.len = cut;
-		CU_ASSERT_EQUAL(check(&certs, name, name), cut == own);
+		CU_ASSERT_EQUAL(check(&certs, name, name), cut == own ? AUTH_VERDICT_OK : AUTH_VERDICT_UNAVAILABLE);
 	}
 	for (size_t i = 0; i < own; i++) {
 		certs.data[i] ^= 1;
-		CU_ASSERT_FALSE(check(&certs, name, name));
+		CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_UNAVAILABLE);
 		certs.data[i] ^= 1;
 	}
 	/* What follows may be of use, or not; the first one counts. */
 	str_adds(&certs, "no certificate");
-	CU_ASSERT(check(&certs, name, name));
+	CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_OK);
 	certs.len = own;
 	for (int i = 0; i < 20; i++)
 		add(&certs, issued("email:berta@example.com"));
-	CU_ASSERT(check(&certs, name, name));
-	CU_ASSERT_FALSE(check(&certs, "berta@example.com", "berta@example.com"));
+	CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_OK);
+	CU_ASSERT_EQUAL(check(&certs, "berta@example.com", "berta@example.com"), AUTH_VERDICT_UNAVAILABLE);
 	kept = a.trust[PROTOCOL_IMAP];
 	a.trust[PROTOCOL_IMAP] = NULL;
-	CU_ASSERT_FALSE(check(&certs, name, name));
+	CU_ASSERT_EQUAL(check(&certs, name, name), AUTH_VERDICT_UNAVAILABLE);
 	a.trust[PROTOCOL_IMAP] = kept;
 	str_fini(&certs);
 	teardown();

@@ -1683,6 +1683,23 @@ static void test_token(void)
 	end();
 }
 
+/* An unknown name is no refusal then, whoever has authenticated its owner. */
+static void test_token_while_userdb_is_refused(void)
+{
+	struct forwarded h;
+
+	begin();
+	load("ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n");
+	a.report.status = USERDB_CUT;
+	h = signed_forwarded("dora");
+	send_token("dora", &h, true);
+	if (given(JOB_LOOKUP))
+		done(AUTH_UNKNOWN, "", true);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "userdb on disk"));
+	end();
+}
+
 /* --- limits --- */
 
 static void test_limits(void)
@@ -2133,6 +2150,7 @@ static const struct unit_case cases[] = {
 	{ "no enumeration of accounts", test_no_enumeration },
 	{ "no enumeration of accounts of a directory", test_no_enumeration_of_directory },
 	{ "wrong while the userdb is refused", test_wrong_while_userdb_is_refused },
+	{ "a token while the userdb is refused", test_token_while_userdb_is_refused },
 	{ "remembered answers", test_remembered },
 	{ "passed on by a directory", test_passed },
 	{ "a directory's record", test_record_of_directory },
