@@ -26,7 +26,8 @@ enum {
 	TLV_SSL_VERSION = 0x21,
 	TLV_SSL_CIPHER = 0x23,
 	SSL_HEAD = 5, /* client flags, verify */
-	CLIENT_SSL = 0x01
+	CLIENT_SSL = 0x01,
+	CLIENT_CERT = 0x02 | 0x04 /* shown on this connection; in the session that was resumed */
 };
 
 static uint16_t get_u16(const char *p)
@@ -176,6 +177,7 @@ static bool take_tlv(uint8_t type, const char *p, size_t len, bool within_ssl, s
 		if (len < SSL_HEAD)
 			return false;
 		f->tls = (p[0] & CLIENT_SSL) != 0;
+		f->tls_verified = f->tls && (p[0] & CLIENT_CERT) != 0 && memcmp(p + 1, "\0\0\0\0", 4) == 0;
 		return read_tlvs(p + SSL_HEAD, len - SSL_HEAD, true, f);
 	}
 	return true; /* others are of no use here */

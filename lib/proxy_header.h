@@ -22,6 +22,7 @@ struct proxy_header_facts {
 	bool proxied;
 	struct net_addr client, server; /* with ports; version 1's UNKNOWN and version 2's UNSPEC and UNIX: family 0 */
 	bool tls;                       /* the client speaks TLS to the proxy: */
+	bool tls_verified;              /* it has shown a certificate, which the proxy has found good */
 	char tls_version[PROXY_HEADER_TEXT_MAX], tls_cipher[PROXY_HEADER_TEXT_MAX]; /* "": not told */
 	char unique_id[PROXY_HEADER_TEXT_MAX + 1]; /* of the connection; "": not told */
 };

@@ -53,6 +53,11 @@ static int on_verify(X509_STORE_CTX *ctx, void *arg)
 	return result == X509_V_OK;
 }
 
+bool client_certs_demanded(const struct settings *set, enum protocol p)
+{
+	return strcmp(protocol_settings(set, p).tls_verifypeer, "REQUIREPEER") == 0;
+}
+
 bool client_certs_use(struct client_certs *c, enum protocol p, SSL_CTX *ctx)
 {
 	const struct protocol_settings s = protocol_settings(c->set, p);
@@ -60,8 +65,7 @@ bool client_certs_use(struct client_certs *c, enum protocol p, SSL_CTX *ctx)
 	if (strcmp(s.tls_verifypeer, "NONE") == 0)
 		return false;
 	SSL_CTX_set_verify(ctx,
-	    SSL_VERIFY_PEER | (strcmp(s.tls_verifypeer, "REQUIREPEER") == 0 ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-	    NULL);
+	    SSL_VERIFY_PEER | (client_certs_demanded(c->set, p) ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, on_verify, &c->trust[p]);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_num_tickets(ctx, 0);

@@ -12,6 +12,8 @@ struct client_certs;
 struct client_certs *client_certs_new(const struct settings *set);
 /* No context may use it any more. */
 void client_certs_free(struct client_certs **c);
+/* Each client of P that uses TLS has to show a good certificate. */
+bool client_certs_demanded(const struct settings *set, enum protocol p);
 /* FD, a memory file that is the caller's, has those whom clients of P have their certificates from, from now on. If it
  * cannot be used that is logged, and those of before stay. */
 void client_certs_trust(struct client_certs *c, enum protocol p, int fd);

@@ -111,16 +111,33 @@ bool client_tls_failed(const struct conn *c, const struct net_addr *client, cons
 	return true;
 }
 
-void client_tls_impossible(const struct net_addr *client, const char *program)
+/* A client whose TLS comes to nothing because of WHAT, unless another was told of lately. */
+static void log_useless(const struct net_addr *client, const char *program, const char *what, uint32_t *quiet_until)
 {
-	static uint32_t quiet_until;
 	char ip[NET_IP_TEXT_MAX];
 
 	failures++;
-	if (log_due(&quiet_until, FAILED_QUIET))
-		log_as(program, LOG_LEVEL_INFO,
-		    "TLS FAILED, ip=[%s], port=[%u], no certificate is in use; waypost status says why",
-		    net_addr_log(client, ip), client->port);
+	if (log_due(quiet_until, FAILED_QUIET))
+		log_as(program, LOG_LEVEL_INFO, "TLS FAILED, ip=[%s], port=[%u], %s", net_addr_log(client, ip),
+		    client->port, what);
+}
+
+void client_tls_impossible(const struct net_addr *client, const char *program)
+{
+	static uint32_t quiet_until;
+
+	log_useless(client, program, "no certificate is in use; waypost status says why", &quiet_until);
+}
+
+void client_tls_unproven(const struct net_addr *client, const char *program)
+{
+	static uint32_t quiet_until;
+
+	log_useless(client, program,
+	    "the proxy in front, where its TLS ends, does not say that it has shown a good certificate; the settings "
+	    "demand one of each client (TLS_VERIFYPEER): have the proxy verify it and tell so (HAProxy: verify "
+	    "required, send-proxy-v2-ssl)",
+	    &quiet_until);
 }
 
 uint64_t client_tls_failures(void)

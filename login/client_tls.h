@@ -18,6 +18,8 @@ void client_tls_of_front(const struct proxy_header_facts *f, char dst[SESSION_TL
 bool client_tls_failed(const struct conn *c, const struct net_addr *client, const char *program);
 /* CLIENT has begun with TLS, and nothing can be shown to it: a line of the same kind. */
 void client_tls_impossible(const struct net_addr *client, const char *program);
+/* The TLS of CLIENT ends at a proxy that does not say that it has shown a good certificate, and it has to: the same. */
+void client_tls_unproven(const struct net_addr *client, const char *program);
 /* How many were. */
 uint64_t client_tls_failures(void);
 

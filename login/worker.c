@@ -18,6 +18,7 @@
 #include "login/acceptor.h"
 #include "login/access.h"
 #include "login/certificates.h"
+#include "login/client_certs.h"
 #include "login/client_tls.h"
 #include "login/exchange.h"
 #include "login/external.h"
@@ -851,6 +852,11 @@ static void on_header(void *arg, enum protocol protocol, bool tls, int fd, const
 
 	if (access_denies(w->access[protocol], &f->client)) {
 		deny(w, protocol, &f->client);
+		close(fd);
+		return;
+	}
+	if (!tls && f->tls && !f->tls_verified && client_certs_demanded(w->ctx.set, protocol)) {
+		client_tls_unproven(&f->client, protocols[protocol].group);
 		close(fd);
 		return;
 	}

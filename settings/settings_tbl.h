@@ -230,8 +230,9 @@
 		"uses TLS or is one of these. 0: from everywhere (Courier's default).") \
 	S(g, TLS_VERIFYPEER, WORD, "NONE", 0, 0, "NONE|PEER|REQUIREPEER", SF_M | SF_W, \
 		"Certificates of clients. NONE does not ask for them; PEER does, and refuses a client whose certificate " \
-		"is not good; REQUIREPEER refuses a client that has none, too. If clients are asked there are no " \
-		"session tickets: each connection shows its certificate again.") \
+		"is not good; REQUIREPEER refuses a client that has none, too; where TLS ends at a proxy, that has to " \
+		"say that it has found one good (HAProxy: send-proxy-v2-ssl). If clients are asked there are no session " \
+		"tickets: each connection shows its certificate again.") \
 	S(g, TLS_TRUSTCERTS, PATH, "", 0, 0, "", SF_M | SF_W | SF_A, \
 		"PEM file, or folder of PEM files, with the authorities that issue certificates to clients, and " \
 		"nobody else. If a revocation list is there, each authority needs one that is valid. Changes are " \

@@ -7,16 +7,18 @@ import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 
 import pytest
 
 from certificates import context, install
 from pool import PATIENCE, Account, Pool, chown, free_port, wait_for
+from test_proxy_header import binary, tlv
 
 pytestmark = pytest.mark.once
 
-A, B = "127.0.0.1", "127.0.0.2"
+A, B, FRONT = "127.0.0.1", "127.0.0.2", "127.0.0.8"
 HERE, ELSEWHERE, OFF, LOCKED = "anna@example.com", "berta@example.com", "dora@example.com", "emil@example.com"
 CLIENT = "extendedKeyUsage=clientAuth"
 EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
@@ -97,8 +99,11 @@ def pool(request, authority):
         chown(path, p.uid, p.gid)
     trust(p, read(authority.crt))
     common = {"SSLADDRESS": "${PROXY_HOSTNAME}", "TLS_CERTFILE": server}
+    p.front_port = free_port(p.addresses)
     p.write_conf({
         "LOGIN_WORKERS": 1,
+        "PROXY_PROTOCOL_FROM": FRONT,
+        "pop3d": {"PORT": f"{p.pop3_port},{p.front_port}", "PROXY_PROTOCOL_PORT": p.front_port},
         "imapd-ssl": {**common, "SSLPORT": p.tls_port["imapd"], "TLS_VERIFYPEER": "PEER", "TLS_EXTERNAL": "email",
                       "TLS_TRUSTCERTS": os.path.join(p.root, "clients.pem")},
         "pop3d-ssl": {**common, "SSLPORT": p.tls_port["pop3d"], "TLS_VERIFYPEER": "REQUIREPEER", "TLS_EXTERNAL": "CN",
@@ -202,6 +207,26 @@ def test_after_starttls(pool, authority):
 
 def test_demanded_of_each_client(pool):
     is_refused(pool, None, "pop3d", "peer did not return a certificate; the settings demand one")
+
+
+@pytest.mark.parametrize("client,verify,good", [(1, 0, False), (3, 0, True), (5, 0, True), (3, 19, False), (0, 0, True)],
+                         ids=["none", "shown", "shown when the session began", "not good", "no TLS"])
+def test_demanded_where_tls_ends_in_front(pool, client, verify, good):
+    """The proxy says whether its client has shown one, or that it is not its affair: then the client is asked when it begins TLS."""
+    mark = pool.nodes[0].log_mark()
+    tls = tlv(0x20, struct.pack("!BI", client, verify) + tlv(0x21, b"TLSv1.3"))
+    with socket.create_connection((A, pool.front_port), timeout=PATIENCE, source_address=(FRONT, 0)) as s:
+        s.sendall(binary(more=tls))
+        assert s.recv(1000).startswith(b"+OK") == good
+        if client == 0:
+            s.sendall(b"STLS\r\n")
+            assert s.recv(1000).startswith(b"+OK")
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                context(version="1.2").wrap_socket(s)
+    if not good:
+        pool.nodes[0].wait_log(r"pop3d: TLS FAILED, ip=\[::ffff:192\.0\.2\.77\], .*the proxy in front.*TLS_VERIFYPEER.*send-proxy-v2-ssl")
+    else:
+        assert "the proxy in front" not in pool.nodes[0].log_since(mark)
 
 
 def test_without_certificate(pool):

@@ -163,6 +163,37 @@ static void test_tlvs(void)
 	CU_ASSERT(!f.tls && f.tls_version[0] == '\0' && f.unique_id[0] == '\0');
 }
 
+/* A certificate counts if it was shown, now or when the session began, and was found good. */
+static void test_certificate_of_client(void)
+{
+	static const struct {
+		char client, verify[4];
+		bool tls, verified;
+	} rows[] = {
+		{ 0x01, "\0\0\0", true, false },
+		{ 0x03, "\0\0\0", true, true },
+		{ 0x05, "\0\0\0", true, true },
+		{ 0x07, "\0\0\0", true, true },
+		{ 0x07, { 0, 0, 0, 1 }, true, false },
+		{ 0x07, { 1, 0, 0, 0 }, true, false },
+		{ 0x06, "\0\0\0", false, false },
+		{ 0x00, "\0\0\0", false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char header[] = SIGNATURE INET "\0\x14" ADDRS "\x20\0\x05\0\0\0\0\0";
+		struct proxy_header h = { 0 };
+		struct proxy_header_facts f;
+		size_t used, end = sizeof(header) - 1;
+
+		header[end - 5] = rows[i].client;
+		memcpy(header + end - 4, rows[i].verify, 4);
+		CU_ASSERT_EQUAL(proxy_header_take(&h, header, end, &used, &f), PROXY_HEADER_DONE);
+		CU_ASSERT_EQUAL(f.tls, rows[i].tls);
+		CU_ASSERT_EQUAL(f.tls_verified, rows[i].verified);
+	}
+}
+
 /* As much as a header may hold. */
 static void test_long_texts(void)
 {
@@ -199,6 +230,7 @@ static void test_beginnings(void)
 
 static const struct unit_case cases[] = { { "beginnings", test_beginnings },
 	{ "headers, cut at every byte", test_headers }, { "byte by byte", test_byte_by_byte },
-	{ "what is told besides", test_tlvs }, { "texts that are too long", test_long_texts }, { NULL, NULL } };
+	{ "what is told besides", test_tlvs }, { "a client's certificate", test_certificate_of_client },
+	{ "texts that are too long", test_long_texts }, { NULL, NULL } };
 
 UNIT_MAIN("proxy_header", cases)
