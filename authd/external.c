@@ -11,8 +11,6 @@
 #include "lib/tls_cert_name.h"
 #include "lib/tls_trust.h"
 
-enum { CERTS_MAX = 10 };
-
 void external_trust(struct authd *a, enum protocol p, int fd)
 {
 	struct str why = STR_INIT;
@@ -34,7 +32,7 @@ static STACK_OF(X509) * read_certs(const struct request *rq)
 	const unsigned char *p = rq->q.certs, *end = p + rq->q.certs_len;
 	STACK_OF(X509) *all = sk_X509_new_null();
 
-	while (all != NULL && p < end && sk_X509_num(all) < CERTS_MAX) {
+	while (all != NULL && p < end && sk_X509_num(all) < TLS_TRUST_SHOWN_MAX) {
 		X509 *cert = d2i_X509(NULL, &p, end - p);
 
 		if (cert == NULL)

@@ -113,6 +113,8 @@ int tls_trust_verify(const struct tls_trust *t, X509 *cert, STACK_OF(X509) * oth
 
 	if (t == NULL)
 		return result;
+	if (others != NULL && sk_X509_num(others) > TLS_TRUST_SHOWN_MAX)
+		return X509_V_ERR_CERT_CHAIN_TOO_LONG;
 	ctx = X509_STORE_CTX_new();
 	if (ctx != NULL && X509_STORE_CTX_init(ctx, t->store, cert, others) == 1 &&
 	    X509_STORE_CTX_set_default(ctx, "ssl_client") == 1) {

@@ -58,6 +58,7 @@ static const struct {
 	{ "certificate purpose", "; the client's certificate was not issued for clients (extended key usage)" },
 	{ "did not return a certificate", "; the settings demand one of each client (TLS_VERIFYPEER)" },
 	{ "excessive message size", "; the client's certificates are too long" },
+	{ "chain too long", "; the client shows more certificates than eight" },
 	{ "http", "; a browser or a web service has taken the wrong port" },
 	{ "wrong version number",
 	    "; the client does not speak TLS: it has to be set to TLS from the start (SSL/TLS), or to another port" },

@@ -249,11 +249,27 @@ def test_without_certificate(pool):
     (lambda a, o: join(o.crt + ".pem", o.key, o.crt), "self.signed certificate"),
     (lambda a, o: a.issue("server", email(HERE), "extendedKeyUsage=serverAuth"), "unsuitable certificate purpose|unsupported certificate purpose"),
     (lambda a, o: join(a.issue("long", email(HERE)) + ".pem", a.issue("long", email(HERE)), *[a.crt] * 60), "excessive message size"),
-], ids=["expired", "of another authority", "self-signed", "a server's", "with a huge chain"])
+    (lambda a, o: join(a.issue("many", email(HERE)) + ".pem", a.issue("many", email(HERE)), *[a.crt] * 8), "certificate chain too long; .* eight"),
+], ids=["expired", "of another authority", "self-signed", "a server's", "with a huge chain", "with a long chain"])
 def test_bad_certificates(pool, authority, other, make, why):
     is_refused(pool, make(authority, other), why=why)
     with connect(pool) as c:
         assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
+
+
+def test_memory_of_chains(pool, authority):
+    """What somebody adds to a good certificate counts among the memory of those who have not logged in."""
+    own = authority.issue("anna", email(HERE))
+    fat = authority.issue("fat", "/CN=fat", "1.2.3.4=DER:" + "00" * 14000)
+    pem = join(own + ".fat", own, fat.replace(".pem", ".crt"))
+    before = pool.nodes[0].status()["counts"]["strangers_closed"]
+    with contextlib.ExitStack() as all_of_them:
+        for _ in range(100):  # each counts for 0.8 MiB of 64
+            c = all_of_them.enter_context(socket.create_connection((A, pool.tls_port["imapd"]), timeout=PATIENCE))
+            all_of_them.enter_context(context(pem=pem).wrap_socket(c)).recv(1000)
+        wait_for("the first ones have given way", lambda: pool.nodes[0].status()["counts"]["strangers_closed"] > before + 10)
+        with connect(pool, own) as c:
+            assert "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
 
 
 @pytest.mark.parametrize("subject,extensions", [
