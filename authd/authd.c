@@ -19,6 +19,7 @@
 #include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+#include "node/msg_control.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
 #include "node/msg_channel.h"
@@ -517,9 +518,11 @@ static void on_stop(struct role_ctx *ctx)
 	ev_break(ctx->loop, EVBREAK_ALL);
 }
 
-static void on_trust(struct role_ctx *ctx, enum protocol protocol, int fd)
+static void on_trust(struct role_ctx *ctx, unsigned whose, int fd)
 {
-	external_trust(ctx->arg, protocol, fd);
+	if (whose != CONTROL_TRUST_PEERS)
+		external_trust(ctx->arg, (enum protocol)whose, fd);
+	close(fd);
 }
 
 static const struct role_hooks hooks = {

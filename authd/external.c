@@ -20,7 +20,7 @@ void external_trust(struct authd *a, enum protocol p, int fd)
 		tls_trust_free(&a->trust[p]);
 		a->trust[p] = new;
 	} else {
-		log_error("cannot use %s: %s; %s", protocol_settings(a->ctx.set, p).tls_trustcerts, str_cstr(&why),
+		log_error("what the master has passed of TLS_TRUSTCERTS cannot be used: %s; %s", str_cstr(&why),
 		    a->trust[p] != NULL ? "what it was before stays" : "logins by certificate are refused");
 	}
 	str_fini(&why);

@@ -29,6 +29,7 @@ lib_liblib_a_SOURCES = \
 	lib/tls_cert_name.c lib/tls_cert_name.h \
 	lib/tls_issuers.c lib/tls_issuers.h \
 	lib/tls_ticket_keys.c lib/tls_ticket_keys.h \
+	lib/tls_lists.c lib/tls_lists.h \
 	lib/tls_trust.c lib/tls_trust.h \
 	lib/utf8.c lib/utf8.h
 LIB_LIBS = lib/liblib.a $(UNISTRING_LIBS) $(EV_LIBS) $(CRYPTO_LIBS)

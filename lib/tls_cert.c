@@ -13,7 +13,7 @@
 #include "lib/die.h"
 #include "lib/net.h"
 
-enum { SUBJECT_MAX = 200, TEXT_MAX = 768 };
+enum { SUBJECT_MAX = TLS_CERT_NAME_TEXT_MAX, TEXT_MAX = 768 };
 
 struct check {
 	X509 *const *chain;
@@ -34,8 +34,7 @@ static void PRINTF_LIKE(3, 4) tell(const struct check *c, bool mistake, const ch
 	c->tell(c->arg, mistake, text);
 }
 
-/* What people call an authority: its common name, else all of its name. */
-static const char *name_text(const X509_NAME *name, char dst[SUBJECT_MAX])
+const char *tls_cert_name_text(const X509_NAME *name, char dst[SUBJECT_MAX])
 {
 	if (X509_NAME_get_text_by_NID((X509_NAME *)(uintptr_t)name, NID_commonName, dst, SUBJECT_MAX) <= 0)
 		X509_NAME_oneline(name, dst, SUBJECT_MAX);
@@ -54,8 +53,7 @@ static bool is_its_own_issuer(X509 *cert)
 
 /* --- period --- */
 
-/* False: it is no time. */
-static bool seconds_of(const ASN1_TIME *t, int64_t *seconds)
+bool tls_cert_seconds(const ASN1_TIME *t, int64_t *seconds)
 {
 	struct tm tm;
 
@@ -70,7 +68,7 @@ int64_t tls_cert_until(X509 *const *chain, unsigned n)
 	int64_t first = INT64_MAX, until;
 
 	for (unsigned i = 0; i < n; i++)
-		if ((i == 0 || !is_its_own_issuer(chain[i])) && seconds_of(X509_get0_notAfter(chain[i]), &until))
+		if ((i == 0 || !is_its_own_issuer(chain[i])) && tls_cert_seconds(X509_get0_notAfter(chain[i]), &until))
 			first = MIN(first, until);
 	ERR_clear_error();
 	return first;
@@ -93,9 +91,9 @@ static void check_period(const struct check *c, unsigned i, int64_t now)
 
 	if (i != 0)
 		snprintf(which, sizeof(which), "certificate %u of the file (\"%s\")", i + 1,
-		    name_text(X509_get_subject_name(c->chain[i]), subject));
-	if (!seconds_of(X509_get0_notBefore(c->chain[i]), &from) ||
-	    !seconds_of(X509_get0_notAfter(c->chain[i]), &until))
+		    tls_cert_name_text(X509_get_subject_name(c->chain[i]), subject));
+	if (!tls_cert_seconds(X509_get0_notBefore(c->chain[i]), &from) ||
+	    !tls_cert_seconds(X509_get0_notAfter(c->chain[i]), &until))
 		tell(c, true, "%s does not say from when until when it is valid; get another one", which);
 	else if (from > now)
 		tell(c, true, "%s is valid from %s only; check this machine's clock, or use the one before", which,
@@ -120,8 +118,8 @@ static void tell_order(const struct check *c, unsigned i)
 {
 	char issuer[SUBJECT_MAX], next[SUBJECT_MAX];
 
-	name_text(X509_get_issuer_name(c->chain[i]), issuer);
-	name_text(X509_get_subject_name(c->chain[i + 1]), next);
+	tls_cert_name_text(X509_get_issuer_name(c->chain[i]), issuer);
+	tls_cert_name_text(X509_get_subject_name(c->chain[i + 1]), next);
 	for (unsigned k = 0; k < c->n; k++)
 		if (k != i && has_issued(c->chain[k], c->chain[i])) {
 			tell(c, true,
@@ -209,7 +207,7 @@ static void tell_unknown_issuer(const struct check *c)
 	    "intermediate authority, append its certificate (authorities offer a \"full chain\"); if it is an "
 	    "authority "
 	    "of your own, clients have to know it",
-	    name_text(X509_get_issuer_name(c->chain[c->n - 1]), issuer));
+	    tls_cert_name_text(X509_get_issuer_name(c->chain[c->n - 1]), issuer));
 }
 
 static void check_trust(const struct check *c)
@@ -317,7 +315,7 @@ static int64_t begins(const struct check *c, int64_t now)
 
 	for (unsigned i = 0; i < c->n; i++)
 		if ((i == 0 || !is_its_own_issuer(c->chain[i])) &&
-		    seconds_of(X509_get0_notBefore(c->chain[i]), &from) && from > now)
+		    tls_cert_seconds(X509_get0_notBefore(c->chain[i]), &from) && from > now)
 			last = MAX(last, from);
 	return last;
 }

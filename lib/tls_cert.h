@@ -9,7 +9,12 @@
 #include "lib/str.h"
 
 enum { TLS_CERT_SOON = 14 * 24 * 3600 }; /* seconds: a certificate that ends within them should have been renewed */
-enum { TLS_CERT_TIME_MAX = 32 };
+enum { TLS_CERT_TIME_MAX = 32, TLS_CERT_NAME_TEXT_MAX = 200 };
+
+/* What people call NAME: its common name, else all of it; cut to fit. It can hold any byte. Returns DST. */
+const char *tls_cert_name_text(const X509_NAME *name, char dst[TLS_CERT_NAME_TEXT_MAX]);
+/* T in unix seconds. False: it is no time. */
+bool tls_cert_seconds(const ASN1_TIME *t, int64_t *seconds);
 
 /* When the first of the N certificates in CHAIN ends, in unix seconds; INT64_MAX if none can be read. One that is its
  * own issuer, behind the server's own, does not count: clients have it or not, and look at no copy of it. */

@@ -1,9 +1,7 @@
 /* Contexts of libssl. */
 #include "lib/tls_ctx.h"
 
-#include <limits.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
@@ -103,32 +101,6 @@ SSL_CTX *tls_ctx_new(bool server)
 	return ctx;
 }
 
-/* What is encrypted cannot be read: nobody is there to ask. */
-static int no_passphrase(char *buf UNUSED, int size UNUSED, int writing UNUSED, void *arg UNUSED)
-{
-	return -1;
-}
-
-unsigned tls_ctx_trust(SSL_CTX *ctx, const void *pem, size_t len)
-{
-	BIO *b = BIO_new_mem_buf(pem, (int)MIN(len, (size_t)INT_MAX));
-	STACK_OF(X509) *certs = sk_X509_new_null();
-	unsigned n = 0;
-	X509 *cert;
-	bool whole;
-
-	while ((cert = PEM_read_bio_X509(b, NULL, no_passphrase, NULL)) != NULL)
-		if (sk_X509_push(certs, cert) == 0)
-			die_fatal("OpenSSL has no memory");
-	whole = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-	for (int i = 0; whole && i < sk_X509_num(certs); i++)
-		n += X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(certs, i)) == 1;
-	ERR_clear_error();
-	sk_X509_pop_free(certs, X509_free);
-	BIO_free(b);
-	return n;
-}
-
 /* A certificate is for an address whatever its zone. */
 static bool is_address(X509_VERIFY_PARAM *param, const char *name)
 {
@@ -150,7 +122,6 @@ SSL *tls_client_new(SSL_CTX *ctx, const char *name)
 	SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 	X509_VERIFY_PARAM_set_hostflags(param,
 	    X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
-	X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
 	if (is_address(param, name))
 		return ssl;
 	if (X509_VERIFY_PARAM_set1_host(param, name, 0) != 1 || SSL_set_tlsext_host_name(ssl, unconst(name)) != 1)

@@ -20,11 +20,8 @@ bool tls_ctx_set_ciphers(SSL_CTX *ctx, const char *list);
  * had. */
 bool tls_ctx_set_groups(SSL_CTX *ctx, const char *list, struct str *unknown);
 
-/* CTX, a client's, believes certificates that are among those in the LEN bytes of PEM, or lead to one of them, besides
- * what it believes already. Their number; 0: there is none, or one cannot be read, and none is believed then. */
-unsigned tls_ctx_trust(SSL_CTX *ctx, const void *pem, size_t len);
 /* For a connection to the server NAME, a host name or an address, which is told to it (SNI) if it is a name. Its
- * certificate has to be for NAME (RFC 9525: what a subject says is no name) and to lead to one that CTX believes: else
+ * certificate has to be for NAME (RFC 9525: what a subject says is no name) and to lead to one in CTX's store: else
  * the handshake fails with the reason. Free with SSL_free(). */
 SSL *tls_client_new(SSL_CTX *ctx, const char *name);
 

@@ -451,6 +451,7 @@ void certificates_on_told(struct certificates *c, void (*fn)(void *arg), void *a
 void certificates_trust(struct certificates *c, enum protocol p, int fd)
 {
 	client_certs_trust(c->client_certs, p, fd);
+	forget_contexts(&c->port[p]); /* they tell clients the names of authorities */
 }
 
 void certificates_ticket_keys(struct certificates *c, const struct tls_ticket_keys *keys)

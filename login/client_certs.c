@@ -8,9 +8,18 @@
 #include "lib/tls_trust.h"
 #include "settings/protocol.h"
 
+/* A certificate that counts as none is kept as long as its connection, and its key verifies a signature. */
+enum { FOREIGN_BITS = 4096, FOREIGN_BYTES = 6 * 1024, FOREIGN_QUIET = 60 };
+
+/* Of a protocol. */
+struct asked {
+	struct tls_trust *trust; /* NULL: nobody yet */
+	bool required;           /* REQUIREPEER */
+};
+
 struct client_certs {
 	const struct settings *set;
-	struct tls_trust *trust[PROTOCOL_COUNT];
+	struct asked asked[PROTOCOL_COUNT];
 };
 
 struct client_certs *client_certs_new(const struct settings *set)
@@ -18,39 +27,70 @@ struct client_certs *client_certs_new(const struct settings *set)
 	struct client_certs *c = mem_alloc(sizeof(*c));
 
 	c->set = set;
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		c->asked[p].required = client_certs_demanded(set, p);
 	return c;
 }
 
 void client_certs_free(struct client_certs **c)
 {
 	for (enum protocol p = 0; *c != NULL && p < PROTOCOL_COUNT; p++)
-		tls_trust_free(&(*c)->trust[p]);
+		tls_trust_free(&(*c)->asked[p].trust);
 	mem_free(c);
 }
 
 void client_certs_trust(struct client_certs *c, enum protocol p, int fd)
 {
 	struct str why = STR_INIT;
-	struct tls_trust *new = tls_trust_read(fd, &why);
+	struct tls_trust *new = tls_trust_read(fd, &why), **old = &c->asked[p].trust;
 
 	if (new != NULL) {
-		tls_trust_free(&c->trust[p]);
-		c->trust[p] = new;
+		tls_trust_free(old);
+		*old = new;
 	} else {
-		log_error("cannot use %s: %s; %s", protocol_settings(c->set, p).tls_trustcerts, str_cstr(&why),
-		    c->trust[p] != NULL ? "what it was before stays" : "clients with certificates are refused");
+		log_error("what the master has passed of TLS_TRUSTCERTS cannot be used: %s; %s", str_cstr(&why),
+		    *old != NULL ? "what it was before stays" : "no client's certificate is believed");
 	}
 	str_fini(&why);
+}
+
+/* --- what clients show --- */
+
+static size_t bytes_of(STACK_OF(X509) * certs)
+{
+	size_t n = 0;
+
+	for (int i = 0; i < sk_X509_num(certs); i++)
+		n += (size_t)MAX(i2d_X509(sk_X509_value(certs, i), NULL), 0);
+	return n;
+}
+
+/* VERDICT on CERT, which was sent with OTHERS, is no reason to end the connection: a program shows what it has, and its
+ * user may have a password. */
+static bool counts_as_none(int verdict, const X509 *cert, STACK_OF(X509) * others)
+{
+	static uint32_t quiet_until;
+	const EVP_PKEY *key = X509_get0_pubkey(cert);
+
+	if (!tls_trust_is_foreign(verdict) || key == NULL || EVP_PKEY_get_bits(key) > FOREIGN_BITS ||
+	    bytes_of(others) > FOREIGN_BYTES)
+		return false;
+	if (log_due(&quiet_until, FOREIGN_QUIET))
+		log_info("a client's certificate counts as none, as no authority of TLS_TRUSTCERTS has issued it: %s",
+		    X509_verify_cert_error_string(verdict));
+	return true;
 }
 
 /* For libssl. */
 static int on_verify(X509_STORE_CTX *ctx, void *arg)
 {
-	struct tls_trust *const *trust = arg;
-	int result = tls_trust_verify(*trust, X509_STORE_CTX_get0_cert(ctx), X509_STORE_CTX_get0_untrusted(ctx));
+	const struct asked *a = arg;
+	X509 *cert = X509_STORE_CTX_get0_cert(ctx);
+	STACK_OF(X509) *others = X509_STORE_CTX_get0_untrusted(ctx);
+	int result = tls_trust_verify(a->trust, cert, others);
 
 	X509_STORE_CTX_set_error(ctx, result);
-	return result == X509_V_OK;
+	return result == X509_V_OK || (!a->required && counts_as_none(result, cert, others));
 }
 
 bool client_certs_demanded(const struct settings *set, enum protocol p)
@@ -60,13 +100,14 @@ bool client_certs_demanded(const struct settings *set, enum protocol p)
 
 bool client_certs_use(struct client_certs *c, enum protocol p, SSL_CTX *ctx)
 {
-	const struct protocol_settings s = protocol_settings(c->set, p);
+	struct asked *a = &c->asked[p];
 
-	if (strcmp(s.tls_verifypeer, "NONE") == 0)
+	if (strcmp(protocol_settings(c->set, p).tls_verifypeer, "NONE") == 0)
 		return false;
-	SSL_CTX_set_verify(ctx,
-	    SSL_VERIFY_PEER | (client_certs_demanded(c->set, p) ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
-	SSL_CTX_set_cert_verify_callback(ctx, on_verify, &c->trust[p]);
+	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (a->required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, on_verify, a);
+	if (a->trust != NULL)
+		SSL_CTX_set_client_CA_list(ctx, tls_trust_names(a->trust));
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	SSL_CTX_set_num_tickets(ctx, 0);
 	return true;

@@ -14,12 +14,14 @@ struct client_certs *client_certs_new(const struct settings *set);
 void client_certs_free(struct client_certs **c);
 /* Each client of P that uses TLS has to show a good certificate. */
 bool client_certs_demanded(const struct settings *set, enum protocol p);
-/* FD, a memory file that is the caller's, has those whom clients of P have their certificates from, from now on. If it
- * cannot be used that is logged, and those of before stay. */
+/* FD, for tls_trust_read(), has those whom clients of P have their certificates from, from now on; it stays the
+ * caller's. If it cannot be used that is logged, and those of before stay. */
 void client_certs_trust(struct client_certs *c, enum protocol p, int fd);
-/* CTX, a server's for clients of P, asks for their certificates if the settings say so, and refuses bad ones. False: it
- * does not ask. If it does, it gives and takes no session tickets: a resumed session would keep what was believed
- * then, and one without a certificate would not be asked again. */
+/* CTX, a server's for clients of P, asks for their certificates if the settings say so, tells them the names of those
+ * who are believed now, and refuses bad ones. One that none of these has issued counts as none, but where a certificate
+ * is demanded: SSL_get_verify_result() is not X509_V_OK then. False: it does not ask. If it does, it gives and takes no
+ * session tickets: a resumed session would keep what was believed then, and one without a certificate would not be
+ * asked again. */
 bool client_certs_use(struct client_certs *c, enum protocol p, SSL_CTX *ctx);
 
 #endif

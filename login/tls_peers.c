@@ -1,9 +1,7 @@
 /* Contexts and sessions of libssl for connections to peers. */
 #include "login/tls_peers.h"
 
-#include <openssl/err.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #include <uthash.h>
@@ -135,19 +133,19 @@ static void resume(struct tls_peers *t, SSL *ssl, struct visit *v)
 
 /* --- contexts --- */
 
-/* The file may be other workers', too: what is read of it has no position. An empty one is of nobody: the master has
- * told why. */
 static void trust(struct tls_peers *t)
 {
-	off_t size = lseek(t->trust, 0, SEEK_END);
-	void *p = size > 0 && size <= TLS_TRUST_MAX ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, t->trust, 0) :
-	                                              MAP_FAILED;
+	struct str why = STR_INIT;
+	struct tls_trust *set = tls_trust_read(t->trust, &why);
 
-	if (size != 0 && (p == MAP_FAILED || tls_ctx_trust(t->ctx, p, (size_t)size) == 0))
-		log_error("what the master has passed of PROXY_TLS_CAFILE cannot be read; no peer's certificate is "
-		          "believed");
-	if (p != MAP_FAILED)
-		munmap(p, (size_t)size);
+	if (set == NULL)
+		log_error("what the master has passed of PROXY_TLS_CAFILE cannot be used: %s; no peer's certificate is "
+		          "believed",
+		    str_cstr(&why));
+	else
+		SSL_CTX_set1_cert_store(t->ctx, tls_trust_store(set));
+	tls_trust_free(&set);
+	str_fini(&why);
 	close(t->trust);
 	t->trust = -1;
 }
@@ -229,6 +227,10 @@ const char *tls_peers_remedy(int verdict)
 	case X509_V_ERR_HOSTNAME_MISMATCH:
 	case X509_V_ERR_IP_ADDRESS_MISMATCH:
 		return "it has to be for the name, or address, that stands in mailhost";
+	case X509_V_ERR_UNABLE_TO_GET_CRL:
+	case X509_V_ERR_CRL_HAS_EXPIRED:
+		return "put a revocation list that is valid now into PROXY_TLS_CAFILE, for each authority of it, or "
+		       "none";
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:

@@ -11,8 +11,8 @@ struct tls_peers;
 /* VERIFY: a peer's certificate counts (PROXY_TLS_VERIFY). */
 struct tls_peers *tls_peers_new(bool verify);
 void tls_peers_free(struct tls_peers **t);
-/* FD, of a PEM file, has the certificates that are believed from now on; it is taken over, and read when the next
- * connection is made. Until then, and without any, no certificate is believed. */
+/* FD, for tls_trust_read(), has those whose certificates are believed from now on; it is taken over, and read when the
+ * next connection is made. Until then, and without any, no certificate is believed. */
 void tls_peers_trust(struct tls_peers *t, int fd);
 /* For one connection to the mailhost HOST, as its option writes it, at ADDR. Its certificate has to be for HOST. For
  * conn_tls_connect(). */

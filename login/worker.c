@@ -28,6 +28,7 @@
 #include "login/relayed.h"
 #include "login/strangers.h"
 #include "login/tls_peers.h"
+#include "node/msg_control.h"
 #include "node/msg_session.h"
 #include "node/msg_ticket.h"
 #include "node/msg_channel.h"
@@ -949,11 +950,16 @@ static void on_listen(struct role_ctx *ctx, unsigned slot, enum protocol protoco
 	acceptor_add(w->acceptor, slot, protocol, tls, sock);
 }
 
-static void on_trust(struct role_ctx *ctx, enum protocol protocol, int fd)
+static void on_trust(struct role_ctx *ctx, unsigned whose, int fd)
 {
 	struct worker *w = ctx->arg;
 
-	certificates_trust(w->certificates, protocol, fd);
+	if (whose == CONTROL_TRUST_PEERS) {
+		tls_peers_trust(w->tls_peers, fd);
+	} else {
+		certificates_trust(w->certificates, (enum protocol)whose, fd);
+		close(fd);
+	}
 }
 
 static void on_unlisten(struct role_ctx *ctx, unsigned slot)
@@ -961,15 +967,6 @@ static void on_unlisten(struct role_ctx *ctx, unsigned slot)
 	struct worker *w = ctx->arg;
 
 	acceptor_drop(w->acceptor, slot);
-}
-
-/* All that the master passes to workers is whom to believe. */
-static void on_key(struct role_ctx *ctx, const struct control_key *key UNUSED, int fd)
-{
-	struct worker *w = ctx->arg;
-
-	if (fd != -1)
-		tls_peers_trust(w->tls_peers, fd);
 }
 
 static void on_others(struct role_ctx *ctx, bool others)
@@ -1159,7 +1156,6 @@ static const struct role_hooks hooks = {
 	.trust = on_trust,
 	.listen = on_listen,
 	.unlisten = on_unlisten,
-	.key = on_key,
 	.others = on_others,
 	.go = on_go,
 	.retire = on_retire,

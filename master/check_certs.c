@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,9 +14,8 @@
 #include "keyd/keyring.h"
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
-#include "lib/tls_trust.h"
+#include "master/authority_file.h"
 #include "master/cert_files.h"
-#include "master/trust_files.h"
 #include "node/key_use.h"
 #include "settings/settings_load.h"
 
@@ -231,33 +231,92 @@ static void check_folder(struct settings_load *l, enum protocol p)
 		closedir(d);
 }
 
-/* Those who issue certificates to clients. */
-static void check_trust(struct settings_load *l, enum protocol p)
-{
-	const struct protocol_settings s = protocol_settings(l->set, p);
-	struct str pem = STR_INIT, why = STR_INIT;
-	struct tls_trust *t = NULL;
+/* --- authorities --- */
 
-	if (s.tls_served && strcmp(s.tls_verifypeer, "NONE") != 0 && s.tls_trustcerts[0] != '\0' &&
-	    (!trust_files(s.tls_trustcerts, &pem, &why) || (t = tls_trust_new(str_cstr(&pem), pem.len, &why)) == NULL))
-		settings_report(l->errors, &l->text, settings_load_line_of(l, protocols[p].ssl_group, "TLS_TRUSTCERTS"),
-		    "%s-ssl.TLS_TRUSTCERTS: %s: %s", protocols[p].group, s.tls_trustcerts, str_cstr(&why));
-	tls_trust_free(&t);
-	str_fini(&pem);
-	str_fini(&why);
+/* A file of them, for ends of revocation lists. */
+struct authorities {
+	struct settings_load *l;
+	unsigned line;
+	const char *label, *path;
+};
+
+static void PRINTF_LIKE(3, 4) tell(const struct authorities *a, bool is_mistake, const char *fmt, ...)
+{
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	settings_report(is_mistake ? a->l->errors : a->l->warnings, &a->l->text, a->line, "%s: %s: %s", a->label,
+	    a->path, text);
 }
 
-/* Those who issue certificates to peers. */
-static void check_peers_trust(struct settings_load *l)
+static void on_list(void *arg, const X509_NAME *authority, int64_t from, int64_t until)
 {
-	const char *file = l->set->proxy_PROXY_TLS_CAFILE;
-	struct str pem = STR_INIT, why = STR_INIT;
+	char name[TLS_CERT_NAME_TEXT_MAX], when[TLS_CERT_TIME_MAX];
+	int64_t now = (int64_t)time(NULL);
 
-	if (file[0] != '\0' && !trust_peers_file(file, &pem, &why))
-		settings_report(l->errors, &l->text, settings_load_line_of(l, "proxy", "PROXY_TLS_CAFILE"),
-		    "proxy.PROXY_TLS_CAFILE: %s", str_cstr(&why));
-	str_fini(&pem);
-	str_fini(&why);
+	tls_cert_name_text(authority, name);
+	tls_cert_time(until, when);
+	if (until <= now)
+		tell(arg, true,
+		    "the revocation list of \"%s\" has expired on %s: certificates that it has issued are refused; get "
+		    "a "
+		    "new list",
+		    name, when);
+	else if (authority_list_ends_soon(from, until, now))
+		tell(arg, false, "the revocation list of \"%s\" expires on %s; get a new one", name, when);
+}
+
+static void check_set(const struct authorities *a, const struct tls_trust *t, bool of_clients)
+{
+	STACK_OF(X509_NAME) *names = tls_trust_names(t);
+	const X509_NAME *first = NULL;
+	unsigned n = tls_trust_unlisted(t, &first);
+	char name[TLS_CERT_NAME_TEXT_MAX];
+
+	if (n != 0)
+		tell(a, false,
+		    "%u authorities have no revocation list though others have (the first: \"%s\"): certificates that "
+		    "they have issued are refused; add their lists",
+		    n, tls_cert_name_text(first, name));
+	if (of_clients && names == NULL)
+		tell(a, false,
+		    "the names of the %u authorities are too long to be told to clients: programs with several "
+		    "certificates may show a wrong one",
+		    tls_trust_count(t));
+	sk_X509_NAME_pop_free(names, X509_NAME_free);
+	tls_trust_each_list(t, on_list, (void *)(uintptr_t)a);
+}
+
+/* LABEL: the setting that names PATH, in LINE. */
+static void check_authorities(struct settings_load *l, unsigned line, const char *label, const char *path,
+    bool of_clients)
+{
+	struct authorities a = { l, line, label, path };
+	struct authority_content c;
+
+	if (authority_read(path, &c) != AUTHORITIES_BELIEVED)
+		tell(&a, true, "%s", str_cstr(&c.why));
+	if (c.has_key)
+		tell(&a, true,
+		    "there is a private key, which has no place among certificates that many may read; remove it");
+	if (c.trust != NULL)
+		check_set(&a, c.trust, of_clients);
+	authority_content_fini(&c);
+}
+
+static void check_clients(struct settings_load *l, enum protocol p)
+{
+	const struct protocol_settings s = protocol_settings(l->set, p);
+
+	char label[LABEL_MAX];
+
+	snprintf(label, sizeof(label), "%s-ssl.TLS_TRUSTCERTS", protocols[p].group);
+	if (s.tls_served && strcmp(s.tls_verifypeer, "NONE") != 0 && s.tls_trustcerts[0] != '\0')
+		check_authorities(l, settings_load_line_of(l, protocols[p].ssl_group, "TLS_TRUSTCERTS"), label,
+		    s.tls_trustcerts, true);
 }
 
 void check_certs(struct settings_load *l, struct str *facts)
@@ -271,8 +330,10 @@ void check_certs(struct settings_load *l, struct str *facts)
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (l->set->has_tls[p]) {
 			check_folder(l, p);
-			check_trust(l, p);
+			check_clients(l, p);
 		}
-	check_peers_trust(l);
+	if (l->set->proxy_PROXY_TLS_CAFILE[0] != '\0')
+		check_authorities(l, settings_load_line_of(l, "proxy", "PROXY_TLS_CAFILE"), "proxy.PROXY_TLS_CAFILE",
+		    l->set->proxy_PROXY_TLS_CAFILE, false);
 	str_fini(&w.seen);
 }

@@ -17,16 +17,15 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "master/authorities.h"
 #include "master/cert_news.h"
 #include "master/channels.h"
-#include "master/client_trust.h"
 #include "master/keys.h"
 #include "master/logfile.h"
 #include "master/missing.h"
 #include "master/role_env.h"
 #include "master/roles.h"
 #include "master/slots.h"
-#include "master/trust.h"
 #include "master/watchdog.h"
 #include "node/msg_control.h"
 #include "node/msg_channel.h"
@@ -120,9 +119,8 @@ static void begin(struct child *c)
 		if (c->post->m->draining)
 			send_drain(c);
 		slots_begin(c);
-		trust_begin(c);
 	}
-	client_trust_begin(c);
+	authorities_begin(c);
 	send_plain(c, CTL_GO);
 }
 
@@ -238,12 +236,6 @@ static bool on_key_news(const struct child *c, struct msgr *r)
 	return true;
 }
 
-/* A worker gets the certificates that those of peers have to lead to. */
-static bool takes_keys(const struct child *c)
-{
-	return c->post->role == ROLE_WORKER || c->post->role == ROLE_KEY;
-}
-
 static bool on_missed(struct child *c, struct msgr *r)
 {
 	struct control_missed m;
@@ -252,12 +244,11 @@ static bool on_missed(struct child *c, struct msgr *r)
 		return false;
 	if (m.type == CTL_CHANNEL)
 		channels_missed(c, &m.other);
-	else if (m.type == CTL_SETTINGS || (m.type == CTL_KEY && takes_keys(c)))
+	else if (m.type == CTL_SETTINGS || (m.type == CTL_KEY && c->post->role == ROLE_KEY))
 		missing_add(c, m.type, NULL, 0);
-	else if (m.type == CTL_LISTEN && slots_serves(c, m.other.slot))
+	else if ((m.type == CTL_LISTEN && slots_serves(c, m.other.slot)) ||
+	    (m.type == CTL_TRUST && m.other.slot < CONTROL_TRUST_COUNT))
 		missing_add(c, m.type, NULL, m.other.slot);
-	else if (m.type == CTL_TRUST)
-		client_trust_missed();
 	slots_update(c->post->m);
 	return true;
 }
@@ -686,8 +677,7 @@ static void make_posts(struct master *m)
 		if (p->role == ROLE_WORKER && needs_key_process(m, p->slot))
 			need_post(m, ROLE_KEY, p->slot);
 	keys_update(m);
-	trust_update(m);
-	client_trust_update(m);
+	authorities_update(m);
 }
 
 void children_start(struct master *m)
@@ -718,10 +708,10 @@ void children_repeat(struct child *c, uint16_t what, struct child *other, unsign
 		tell_settings(c);
 	else if (what == CTL_LISTEN)
 		slots_repeat(c, slot);
-	else if (what == CTL_KEY && c->post->role == ROLE_KEY)
-		keys_repeat(c);
 	else if (what == CTL_KEY)
-		trust_begin(c);
+		keys_repeat(c);
+	else if (what == CTL_TRUST)
+		authorities_repeat(c, slot);
 	else
 		channels_repeat(c, other);
 }

@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/num.h"
+#include "master/authorities.h"
 #include "master/cert_news.h"
 #include "master/counts.h"
 #include "master/kick.h"
@@ -23,7 +24,6 @@
 #include "master/master.h"
 #include "master/missing.h"
 #include "master/roles.h"
-#include "master/trust.h"
 #include "master/watchdog.h"
 #include "node/msg_control.h"
 #include "node/msg_channel.h"
@@ -233,7 +233,7 @@ static void add_status(struct query *q)
 	if (logfile_lost() != 0)
 		str_addf(s, "count\tlog_lines_lost\t%lu\n", logfile_lost());
 	cert_news_describe(s, (int64_t)time(NULL));
-	trust_describe(s);
+	authorities_describe(s);
 	watchdog_describe(s);
 	str_add(s, q->silent.data, q->silent.len);
 	counts_write(&q->counts, s);

@@ -13,6 +13,7 @@ master_libspawn_a_SOURCES = \
 # The daemon. What has no part in starting processes stands in a library, for the unit tests.
 noinst_LIBRARIES += master/libmaster.a
 master_libmaster_a_SOURCES = \
+	master/authority_file.c master/authority_file.h \
 	master/backoff.c master/backoff.h \
 	master/cert_files.c master/cert_files.h \
 	master/cert_news.c master/cert_news.h \
@@ -24,11 +25,11 @@ master_libmaster_a_SOURCES = \
 	master/logline.c master/logline.h \
 	master/report.c master/report.h \
 	master/role_env.c master/role_env.h \
-	master/trust_files.c master/trust_files.h \
 	master/watch.c master/watch.h
 sbin_PROGRAMS += sbin/waypostd
 bin_PROGRAMS += bin/waypost
 sbin_waypostd_SOURCES = \
+	master/authorities.c master/authorities.h \
 	master/channels.c master/channels.h \
 	master/children.c master/master.h \
 	master/control.c \
@@ -39,8 +40,6 @@ sbin_waypostd_SOURCES = \
 	master/roles.c master/roles.h \
 	master/slots.c master/slots.h \
 	master/spawn_table.c \
-	master/client_trust.c master/client_trust.h \
-	master/trust.c master/trust.h \
 	master/watchdog.c master/watchdog.h \
 	master/waypostd.c
 # Auth workers load modules, which use what the program has.

@@ -34,6 +34,8 @@ static const char *word(uint16_t what)
 		return "listening sockets";
 	case CTL_KEY:
 		return "certificates";
+	case CTL_TRUST:
+		return "authorities of certificates";
 	default:
 		return "the new settings";
 	}

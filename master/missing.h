@@ -5,8 +5,8 @@
 
 #include "master/master.h"
 
-/* TO lacks WHAT: CTL_CHANNEL (to OTHER), CTL_LISTEN (of SLOT), CTL_SETTINGS or CTL_KEY (a worker, a key
- * process). One entry for each, however often. */
+/* TO lacks WHAT: CTL_CHANNEL (to OTHER), CTL_LISTEN (of SLOT), CTL_TRUST (SLOT: whose), CTL_SETTINGS or CTL_KEY. One
+ * entry for each, however often. */
 void missing_add(struct child *to, uint16_t what, struct child *other, unsigned slot);
 /* C is gone. */
 void missing_forget(const struct child *c);

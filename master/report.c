@@ -273,10 +273,17 @@ static const struct {
 	    " certificates expire within 14 days; renew them", "" },
 	{ "certificates_ended", "", " certificate has expired; renew it", " certificates have expired; renew them",
 	    "" },
-	{ "authorities_refused",
-	    "PROXY_TLS_CAFILE cannot be used, what it was before (if anything) stays; the log and the line "
-	    "\"authorities\" say why",
-	    NULL, NULL, "" },
+	{ "authorities_refused", "", " file of authorities", " files of authorities",
+	    " (TLS_TRUSTCERTS, PROXY_TLS_CAFILE) cannot be used; the log and the lines \"authorities\" say why, and "
+	    "who is "
+	    "believed" },
+	{ "authorities_with_keys", "", " file of authorities has a private key",
+	    " files of authorities have private keys",
+	    ", which have no place there; the lines \"authorities\" say where" },
+	{ "lists_ending", "", " revocation list expires soon; get a new one",
+	    " revocation lists expire soon; get new ones", " (the log says which)" },
+	{ "lists_ended", "", " revocation list has expired", " revocation lists have expired",
+	    ": certificates of these authorities are refused (the log says which)" },
 	{ "log_lines_lost", "", " log line", " log lines",
 	    " could not be written; is the disk full, or LOG no longer writable?" },
 	{ "userdb_bad_lines", "", " line", " lines", " of the userdb cannot be used; the log names them" },

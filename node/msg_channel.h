@@ -74,11 +74,11 @@ enum msg_type {
 	CTL_QUERY,
 	/* End now, cleanly: workers close their sessions, spawn ends its servers; then exit(0). */
 	CTL_STOP,
-	/* Key process: a certificate and its key, or a part of it; node/msg_key.h. Worker: the certificates that those
-	 * of peers have to lead to. */
-	CTL_KEY,
+	CTL_KEY,      /* key process: a certificate and its key, or a part of it; node/msg_key.h */
 	CTL_KEY_GONE, /* key process: that key is not offered any more */
-	CTL_TRUST, /* worker, authd: with a sealed memory file: who issues certificates to the clients of a protocol */
+	/* Worker, authd: with a sealed memory file: who issues certificates to the clients of a protocol, or (worker)
+	 * to peers. */
+	CTL_TRUST,
 	/* role -> master */
 	CTL_READY, /* the role works (once, after CTL_GO) */
 	/* Whole lines of an answer.
@@ -89,7 +89,8 @@ enum msg_type {
 	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,
 	 *   peers_down, loops, peers_crowded, peers_need_tls, peers_untrusted, fronts_not_believed, not_believed_by,
 	 *   directories_down, userdb_refused, and of the master log_lines_lost, certificates_refused,
-	 *   certificates_ending, certificates_ended (not 0: the node is degraded). */
+	 *   certificates_ending, certificates_ended, authorities_refused, authorities_with_keys, lists_ending,
+	 *   lists_ended (not 0: the node is degraded). */
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,

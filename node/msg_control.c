@@ -43,15 +43,15 @@ bool control_listen_read(struct msgr *r, struct control_listen *m)
 	return msgr_end(r);
 }
 
-void control_trust_write(struct msgw *w, enum protocol protocol)
+void control_trust_write(struct msgw *w, unsigned whose)
 {
 	msgw_begin(w, CTL_TRUST);
-	msgw_u8(w, (uint8_t)protocol);
+	msgw_u8(w, (uint8_t)whose);
 }
 
-bool control_trust_read(struct msgr *r, enum protocol *protocol)
+bool control_trust_read(struct msgr *r, unsigned *whose)
 {
-	*protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
+	*whose = msgr_below(r, CONTROL_TRUST_COUNT);
 	return msgr_end(r);
 }
 

@@ -29,9 +29,11 @@ struct control_listen {
 void control_listen_write(struct msgw *w, const struct control_listen *m);
 bool control_listen_read(struct msgr *r, struct control_listen *m);
 
-/* CTL_TRUST: comes with a descriptor. */
-void control_trust_write(struct msgw *w, enum protocol protocol);
-bool control_trust_read(struct msgr *r, enum protocol *protocol);
+/* CTL_TRUST: comes with a descriptor for tls_trust_read(). WHOSE: the protocol whose clients show certificates, or
+ * CONTROL_TRUST_PEERS. */
+enum { CONTROL_TRUST_PEERS = PROTOCOL_COUNT, CONTROL_TRUST_COUNT };
+void control_trust_write(struct msgw *w, unsigned whose);
+bool control_trust_read(struct msgr *r, unsigned *whose);
 
 /* CTL_UNLISTEN. */
 void control_unlisten_write(struct msgw *w, uint32_t slot);
@@ -44,7 +46,7 @@ bool control_switch_read(struct msgr *r, bool *on);
 /* CTL_MISSED: a CTL_CHANNEL, CTL_LISTEN, CTL_TRUST or CTL_SETTINGS (TYPE) came without its descriptor. */
 struct control_missed {
 	uint16_t type;
-	struct control_process other; /* zeros where that message has none */
+	struct control_process other; /* zeros where that message has none; of CTL_TRUST its WHOSE, as slot */
 };
 void control_missed_write(struct msgw *w, const struct control_missed *m);
 bool control_missed_read(struct msgr *r, struct control_missed *m);

@@ -103,13 +103,17 @@ static void on_key_gone(struct role_ctx *ctx, struct msgr *r)
 
 static void on_trust(struct role_ctx *ctx, struct msgr *r, int fd)
 {
-	enum protocol protocol;
-	bool good = control_trust_read(r, &protocol);
+	unsigned whose;
+	bool good = control_trust_read(r, &whose);
 
-	if (good && fd == -1)
-		tell_missed(ctx, CTL_TRUST, ctx->who.role, ctx->who.slot, 0);
-	else if (good && ctx->hooks->trust != NULL)
-		ctx->hooks->trust(ctx, protocol, fd);
+	if (good && fd == -1) {
+		tell_missed(ctx, CTL_TRUST, ctx->who.role, whose, 0);
+	} else if (!good || ctx->hooks->trust == NULL) {
+		if (fd != -1)
+			close(fd);
+	} else {
+		ctx->hooks->trust(ctx, whose, fd);
+	}
 }
 
 static void on_unlisten(struct role_ctx *ctx, struct msgr *r)
@@ -222,7 +226,7 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 		return;
 	case CTL_TRUST:
 		on_trust(ctx, r, fd);
-		break;
+		return;
 	case CTL_KEY_GONE:
 		on_key_gone(ctx, r);
 		break;

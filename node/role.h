@@ -28,9 +28,9 @@ struct role_ctx {
 	void *arg;
 };
 
-/* A role's reactions to messages of the master. If a member is NULL: channel, listen, key: the descriptor is closed;
- * go: role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing more
- * to do; key_gone, trust: nothing; query: role_done() with 0. SIGTERM to the role means CTL_STOP; SIGINT, SIGHUP,
+/* A role's reactions to messages of the master. If a member is NULL: channel, listen, key, trust: the descriptor is
+ * closed; go: role_ready() at once; retire, stop, orphaned: exit(0) at once; unlisten, others, drain, settings: nothing
+ * more to do; key_gone: nothing; query: role_done() with 0. SIGTERM to the role means CTL_STOP; SIGINT, SIGHUP,
  * SIGPIPE, SIGUSR1 and SIGUSR2 are ignored (a process that spawn forks sets them as it needs). */
 struct role_hooks {
 	/* CTL_CHANNEL: the callee owns SOCK. */
@@ -48,8 +48,8 @@ struct role_hooks {
 	/* CTL_KEY, CTL_KEY_GONE: the callee owns FD. -1: it was lost, and the master will send all of it again. */
 	void (*key)(struct role_ctx *ctx, const struct control_key *key, int fd);
 	void (*key_gone)(struct role_ctx *ctx, uint32_t key);
-	/* CTL_TRUST: FD is closed after the call. */
-	void (*trust)(struct role_ctx *ctx, enum protocol protocol, int fd);
+	/* CTL_TRUST: WHOSE of node/msg_control.h; the callee owns FD. */
+	void (*trust)(struct role_ctx *ctx, unsigned whose, int fd);
 	/* The master died: stop accepting, finish the sessions, exit. */
 	void (*orphaned)(struct role_ctx *ctx);
 };

@@ -110,8 +110,8 @@
 	S(proxy, PROXY_TLS_KEYFILE, PATH, "", 0, 0, "", SF_M, \
 		"PEM file with the private key, if it is not in PROXY_TLS_CERTFILE.") \
 	S(proxy, PROXY_TLS_CAFILE, PATH, "", 0, 0, "", SF_M, \
-		"PEM file of the certificates that those of peers have to lead to; a peer's own may be one. Not set: those " \
-		"of the system. A changed file is noticed.") \
+		"PEM file, or folder of PEM files, of the certificates that those of peers have to lead to; a peer's own may " \
+		"be one. Revocation lists and changes: as TLS_TRUSTCERTS. Not set: those of the system.") \
 	S(proxy, DNS_TTL, TIME, "60s", 1, SF_DAY, "seconds", SF_A, \
 		"How long the address of a peer is used before the next lookup. If that lookup fails, the old " \
 		"address stays in use.")
@@ -230,13 +230,15 @@
 		"uses TLS or is one of these. 0: from everywhere (Courier's default).") \
 	S(g, TLS_VERIFYPEER, WORD, "NONE", 0, 0, "NONE|PEER|REQUIREPEER", SF_M | SF_W, \
 		"Certificates of clients. NONE does not ask for them; PEER does, and refuses a client whose certificate " \
-		"is not good; REQUIREPEER refuses a client that has none, too; where TLS ends at a proxy, that has to " \
-		"say that it has found one good (HAProxy: send-proxy-v2-ssl). If clients are asked there are no session " \
+		"is not good, while one that no authority of TLS_TRUSTCERTS has issued counts as none (Courier refuses " \
+		"that, too); REQUIREPEER refuses a client that has none; where TLS ends at a proxy, that has to say that " \
+		"it has found one good (HAProxy: send-proxy-v2-ssl). If clients are asked there are no session " \
 		"tickets: each connection shows its certificate again.") \
 	S(g, TLS_TRUSTCERTS, PATH, "", 0, 0, "", SF_M | SF_W | SF_A, \
 		"PEM file, or folder of PEM files, with the authorities that issue certificates to clients, and " \
-		"nobody else. If a revocation list is there, each authority needs one that is valid. Changes are " \
-		"noticed.") \
+		"nobody else; no private key. If a revocation list is there, each authority that has issued a part of a " \
+		"chain needs one that is valid, but not the last, which stands in the file. Changes are noticed: without " \
+		"the file, or if it is empty, nobody is believed; one that is broken changes nothing.") \
 	S(g, TLS_EXTERNAL, STR, "", 0, 0, "", SF_W | SF_A, \
 		"Clients log in by their certificate, without a password (AUTH=EXTERNAL), under the name that is the " \
 		"value of this field of it: \"email\" (also among the alternative names), \"CN\", \"UID\", ... " \

@@ -58,6 +58,13 @@ UNIT_TESTS += tests/unit/test_cert_news
 tests_unit_test_cert_news_SOURCES = tests/unit/test_cert_news.c
 tests_unit_test_cert_news_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info,--wrap=time
 tests_unit_test_cert_news_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_authority_file
+tests_unit_test_authority_file_SOURCES = tests/unit/test_authority_file.c $(TLS_TEST)
+tests_unit_test_authority_file_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info
+tests_unit_test_authority_file_LDADD = master/libmaster.a $(AUTHLIB_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_authorities
+tests_unit_test_authorities_SOURCES = tests/unit/test_authorities.c master/authorities.c $(TLS_TEST)
+tests_unit_test_authorities_LDADD = master/libmaster.a $(AUTHLIB_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_watch
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)

@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import time
 
 import pytest
 
@@ -32,6 +33,12 @@ class Authority:
         self.key, self.crt = (os.path.join(folder, f"{name}.{kind}") for kind in ("key", "crt"))
         run("req", "-x509", *EC, "-days", "9", "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.crt)
 
+    def below(self, name):
+        """Another one, whose certificate this one has issued."""
+        new = Authority(self.folder, name)
+        self.issue(name, f"/CN={name}", "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign")
+        return new
+
     def issue(self, name, subject, extensions=CLIENT, days="2"):
         """The path of a PEM file with a key and its certificate."""
         path = os.path.join(self.folder, name)
@@ -42,18 +49,18 @@ class Authority:
             "-extfile", path + ".ext", "-out", path + ".crt")
         return join(path + ".pem", path + ".key", path + ".crt")
 
-    def revocations(self, *revoked):
-        """A list of the certificates in these files."""
-        text = os.path.join(self.folder, "index")
-        config = os.path.join(self.folder, "ca.conf")
+    def revocations(self, *revoked, since=-1, until=48):
+        """A list of the certificates in these files, good from SINCE until UNTIL, hours from now."""
+        text, config, out = (os.path.join(self.folder, f"{self.name}.{kind}") for kind in ("index", "conf", "crl"))
         open(text, "w").close()
         with open(config, "w") as f:
-            f.write(f"[ca]\ndefault_ca=x\n[x]\ndatabase={text}\ndefault_md=sha256\ndefault_crl_days=2\n")
+            f.write(f"[ca]\ndefault_ca=x\n[x]\ndatabase={text}\ndefault_md=sha256\n")
         common = ["ca", "-config", config, "-cert", self.crt, "-keyfile", self.key]
         for path in revoked:
             run(*common, "-revoke", path)
-        run(*common, "-gencrl", "-out", path + ".crl")
-        return read(path + ".crl")
+        begin, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + hours * 3600)) for hours in (since, until))
+        run(*common, "-gencrl", "-crl_lastupdate", begin, "-crl_nextupdate", end, "-out", out)
+        return read(out)
 
 
 def run(*command):
@@ -142,11 +149,19 @@ def connect(pool, pem=None, group="imapd", c=None, session=None):
             yield Client(t)
 
 
-def is_refused(pool, pem, group="imapd", why=None):
+def logs_in(pool, pem):
+    try:
+        with connect(pool, pem) as c:
+            return "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+def is_refused(pool, pem, group="imapd", why=None, version=None):
     """The connection ends before a greeting, and the log says WHY (once a minute)."""
     mark = pool.nodes[0].log_mark()
     try:
-        with connect(pool, pem, group) as c:
+        with connect(pool, pem, group, c=context(version, pem=pem)) as c:
             assert c.greeting == ""
     except (ssl.SSLError, ConnectionError):
         pass
@@ -243,16 +258,23 @@ def test_without_certificate(pool):
     pool.nodes[0].wait_log("method=EXTERNAL, reason=the client has shown no certificate", mark)
 
 
-@pytest.mark.parametrize("make,why", [
-    (lambda a, o: a.issue("late", email(HERE), days="-1"), "has expired"),
+FOREIGN = [
     (lambda a, o: o.issue("foreign", email(HERE)), "unable to get local issuer certificate"),
     (lambda a, o: join(o.crt + ".pem", o.key, o.crt), "self.signed certificate"),
-    (lambda a, o: a.issue("server", email(HERE), "extendedKeyUsage=serverAuth"), "unsuitable certificate purpose|unsupported certificate purpose"),
-    (lambda a, o: join(a.issue("long", email(HERE)) + ".pem", a.issue("long", email(HERE)), *[a.crt] * 60), "excessive message size"),
-    (lambda a, o: join(a.issue("many", email(HERE)) + ".pem", a.issue("many", email(HERE)), *[a.crt] * 8), "certificate chain too long; .* eight"),
-], ids=["expired", "of another authority", "self-signed", "a server's", "with a huge chain", "with a long chain"])
-def test_bad_certificates(pool, authority, other, make, why):
-    is_refused(pool, make(authority, other), why=why)
+]
+FOREIGN_IDS = ["of another authority", "self-signed"]
+
+
+@pytest.mark.parametrize("group,make,why", [
+    ("imapd", lambda a, o: a.issue("late", email(HERE), days="-1"), "has expired"),
+    ("imapd", lambda a, o: a.issue("server", email(HERE), "extendedKeyUsage=serverAuth"), "unsuitable certificate purpose|unsupported certificate purpose"),
+    ("imapd", lambda a, o: join(a.issue("long", email(HERE)) + ".pem", a.issue("long", email(HERE)), *[a.crt] * 60), "excessive message size"),
+    *[("pop3d", make, why) for make, why in FOREIGN],
+    ("imapd", lambda a, o: join(a.issue("many", email(HERE)) + ".pem", a.issue("many", email(HERE)), *[a.crt] * 8), "certificate chain too long; .* eight"),
+    ("imapd", lambda a, o: join(o.issue("much", email(HERE)) + ".pem", o.issue("much", email(HERE)), *[o.crt] * 20), None),
+], ids=["expired", "a server's", "with a huge chain", *FOREIGN_IDS, "with a long chain", "of another authority, with a long chain"])
+def test_bad_certificates(pool, authority, other, group, make, why):
+    is_refused(pool, make(authority, other), group, why=why)
     with connect(pool) as c:
         assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
 
@@ -270,6 +292,26 @@ def test_memory_of_chains(pool, authority):
         wait_for("the first ones have given way", lambda: pool.nodes[0].status()["counts"]["strangers_closed"] > before + 10)
         with connect(pool, own) as c:
             assert "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("make", [make for make, why in FOREIGN], ids=FOREIGN_IDS)
+def test_what_nobody_of_ours_has_issued(pool, authority, other, make, version):
+    """It counts as no certificate: programs show what they have, and their users have passwords."""
+    pem = make(authority, other)
+    with connect(pool, c=context(version, pem=pem)) as c:
+        assert "EXTERNAL" not in c.imap("CAPABILITY")
+        assert "a NO" in c.imap("AUTHENTICATE EXTERNAL =")
+        assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
+    pool.nodes[0].wait_log("a client's certificate counts as none, as no authority of TLS_TRUSTCERTS has issued it: ")
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+def test_clients_are_told_whose_certificates_count(pool, version):
+    """Programs choose among several by that."""
+    done = subprocess.run(["openssl", "s_client", "-connect", f"{A}:{pool.tls_port['imapd']}", version], input="a LOGOUT\r\n",
+                          capture_output=True, text=True, timeout=PATIENCE)
+    assert re.search(r"Acceptable client certificate CA names\nCN = ?clients\n(?!CN)", done.stdout), done.stdout
 
 
 @pytest.mark.parametrize("subject,extensions", [
@@ -372,29 +414,136 @@ def test_authorities_change(pool, authority, other):
     """Somebody new is believed, and somebody not any more, soon and without a restart; what is broken changes nothing."""
     old, new = authority.issue("anna", email(HERE)), other.issue("anna", email(HERE))
     worker = pool.nodes[0].pids("worker")
-
-    def logs_in(pem):
-        try:
-            with connect(pool, pem) as c:
-                return "a OK" in c.imap("AUTHENTICATE EXTERNAL =")
-        except (ssl.SSLError, ConnectionError):
-            return False
-    assert logs_in(old) and not logs_in(new)
+    assert logs_in(pool, old) and not logs_in(pool, new)
     trust(pool, read(authority.crt) + read(other.crt))
-    wait_for("the new one is believed", lambda: logs_in(new))
-    assert logs_in(old)
+    wait_for("the new one is believed", lambda: logs_in(pool, new))
+    assert logs_in(pool, old)
     trust(pool, read(other.crt))
-    wait_for("the old one is not believed any more", lambda: not logs_in(old))
-    assert logs_in(new)
+    wait_for("the old one is not believed any more", lambda: not logs_in(pool, old))
+    assert logs_in(pool, new)
     mark = pool.nodes[0].log_mark()
     trust(pool, "no certificate\n")
-    pool.nodes[0].wait_log("cannot use .*clients.pem: there is no certificate; what it was before stays", mark)
-    assert logs_in(new) and not logs_in(old)
-    trust(pool, read(authority.crt) + authority.revocations(re.sub(r"\.pem$", ".crt", authority.issue("lost", email(HERE)))))
-    wait_for("the old one is believed again", lambda: logs_in(old))
-    is_refused(pool, os.path.join(authority.folder, "lost.pem"), why="certificate revoked")
+    pool.nodes[0].wait_log("TLS_TRUSTCERTS: .*clients.pem: there is no certificate; what it was before stays", mark)
+    assert logs_in(pool, new) and not logs_in(pool, old)
     trust(pool, read(authority.crt))
+    wait_for("the old one is believed again", lambda: logs_in(pool, old))
     assert pool.nodes[0].pids("worker") == worker
+
+
+def problems(pool):
+    return "\n".join(pool.nodes[0].status()["problems"])
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_authorities_that_are_withdrawn(pool, authority, how):
+    """Who takes them away wants nobody to be believed, and is told what came of it."""
+    pem, path, mark = authority.issue("anna", email(HERE)), os.path.join(pool.root, "clients.pem"), pool.nodes[0].log_mark()
+    assert logs_in(pool, pem)
+    if how == "removed":
+        os.unlink(path)
+    else:
+        os.truncate(path, 0)
+    try:
+        wait_for("nobody is believed", lambda: not logs_in(pool, pem))
+        pool.nodes[0].wait_log(r"TLS_TRUSTCERTS: .*clients.pem: (No such file.*|it is empty); no client's certificate is believed", mark)
+        assert "1 file of authorities (TLS_TRUSTCERTS, PROXY_TLS_CAFILE) cannot be used" in problems(pool)
+        with connect(pool, pem) as c:
+            assert "a OK" in c.imap(f"LOGIN {HERE} {pool.accounts[HERE].password}")
+    finally:
+        trust(pool, read(authority.crt))
+        wait_for("they are believed again", lambda: logs_in(pool, pem))
+    assert "authorities" not in problems(pool)
+
+
+def test_new_processes_get_what_was_believed_last(pool, authority):
+    """A file that is broken changes nothing, neither at a reload nor for an authd and workers that start later."""
+    node, pem, mark = pool.nodes[0], authority.issue("anna", email(HERE)), pool.nodes[0].log_mark()
+    node.expect_dirty = True
+    trust(pool, read(authority.crt)[:-40])
+    try:
+        node.wait_log("TLS_TRUSTCERTS: .*clients.pem: a part of it, that begins in line 1, cannot be read; what it was before stays", mark)
+        before = {role: node.pids(role) for role in ("worker", "authd")}
+        assert node.tool("reload").returncode == 0
+        wait_for("there is another worker", lambda: not set(node.pids("worker")) & set(before["worker"]) and node.pids("worker"))
+        assert logs_in(pool, pem)
+        os.kill(before["authd"][0], signal.SIGKILL)
+        wait_for("there is another authd", lambda: node.pids("authd") not in ([], before["authd"]))
+        wait_for("it believes", lambda: logs_in(pool, pem))
+        assert "1 file of authorities" in problems(pool)
+        assert len(re.findall("TLS_TRUSTCERTS", node.log_since(mark))) == 1
+    finally:
+        trust(pool, read(authority.crt))
+        wait_for("it is taken", lambda: "authorities" not in problems(pool))
+
+
+def test_a_private_key_among_them(pool, authority):
+    """It goes nowhere (tests/unit/test_authority_file.c), and three voices say that it should not be there."""
+    pem, mark = authority.issue("anna", email(HERE)), pool.nodes[0].log_mark()
+    trust(pool, read(authority.key) + read(authority.crt))
+    try:
+        pool.nodes[0].wait_log("TLS_TRUSTCERTS: .*clients.pem: there is a private key, which has no place there", mark)
+        assert logs_in(pool, pem)
+        assert "1 file of authorities has a private key" in problems(pool)
+        found = pool.nodes[0].tool("check")
+        assert found.returncode != 0 and re.search(r"imapd-ssl.TLS_TRUSTCERTS: \S+clients.pem: there is a private key", found.stderr + found.stdout)
+    finally:
+        trust(pool, read(authority.crt))
+        wait_for("it is taken", lambda: "private key" not in problems(pool))
+
+
+@pytest.fixture
+def listed(pool, authority, tmp_path):
+    """An authority and one below it, whose lists are to be in the file."""
+    root = Authority(str(tmp_path), "root")
+    yield root, root.below("between")
+    trust(pool, read(authority.crt))
+    wait_for("those of the other tests are back", lambda: logs_in(pool, authority.issue("anna", email(HERE))))
+
+
+def chain(authority, name):
+    """The path of a file with a key, its certificate, and that of AUTHORITY."""
+    return join(os.path.join(authority.folder, name + ".chain"), authority.issue(name, email(HERE)), authority.crt)
+
+
+def test_revoked(pool, listed):
+    """A certificate, and the authority between it and the one in the file."""
+    root, between = listed
+    lost, good = chain(between, "lost"), chain(between, "good")
+    lists = between.revocations(os.path.join(between.folder, "lost.crt"))
+    trust(pool, read(root.crt) + root.revocations() + lists)
+    wait_for("they are believed", lambda: logs_in(pool, good))
+    for version in ("1.2", "1.3"):
+        is_refused(pool, lost, version=version)
+    pool.nodes[0].wait_log("TLS FAILED, .*certificate revoked; that of the client", 0)
+    trust(pool, read(root.crt) + root.revocations(between.crt) + lists)
+    wait_for("the authority between is revoked", lambda: not logs_in(pool, good))
+    for version in ("1.2", "1.3"):
+        is_refused(pool, good, version=version)
+
+
+def test_lists_that_vanish_or_end(pool, listed):
+    """A list that is lost revokes on; each authority needs one; that one ends is told beforehand."""
+    root, between = listed
+    node, lost, good = pool.nodes[0], chain(between, "lost"), chain(between, "good")
+    lists = between.revocations(os.path.join(between.folder, "lost.crt"))
+    trust(pool, read(root.crt) + root.revocations() + lists)
+    wait_for("they are believed", lambda: logs_in(pool, good))
+    mark = node.log_mark()
+    trust(pool, read(root.crt) + root.revocations())
+    node.wait_log('clients.pem: the revocation list of "between" is not there any more: .*; the list of before stays in use', mark)
+    assert node.tool("reload").returncode == 0
+    is_refused(pool, lost)
+    assert logs_in(pool, good) and "1 file of authorities" in problems(pool)
+    trust(pool, read(root.crt) + lists + root.revocations(since=-40, until=9))
+    wait_for("status tells", lambda: "1 revocation list expires soon; get a new one" in problems(pool))
+    node.wait_log('the revocation list of "root" expires on ', mark)
+    assert logs_in(pool, good) and 'the revocation list of "root" expires on' in node.tool("check").stdout
+    trust(pool, read(root.crt) + lists + root.revocations(since=-40, until=-1))
+    wait_for("status tells", lambda: "1 revocation list has expired" in problems(pool))
+    node.wait_log('the revocation list of "root" has expired on ', mark)
+    is_refused(pool, good, why="CRL has expired")
+    found = node.tool("check")
+    assert found.returncode != 0 and 'the revocation list of "root" has expired on' in found.stdout + found.stderr
 
 
 @pytest.mark.parametrize("group,settings,text", [

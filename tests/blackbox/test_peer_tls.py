@@ -439,7 +439,7 @@ def test_authorities_that_cannot_be_used(node, authority, tmp_path):
         assert node.nodes[0].tool("reload").returncode == 0
         assert log_in(node, "half@example.com") == "OK"
         said = node.nodes[0].tool("status").stdout
-        assert "PROBLEM     PROXY_TLS_CAFILE cannot be used" in said and re.search("authorities .*ca.crt.*before stays", said), said
+        assert "PROBLEM     1 file of authorities (TLS_TRUSTCERTS, PROXY_TLS_CAFILE) cannot be used" in said and re.search("authorities .*ca.crt.*before stays", said), said
         assert len(re.findall("PROXY_TLS_CAFILE", node.nodes[0].log_since(mark))) == 1
         found = node.nodes[0].tool("check")
         assert found.returncode != 0 and re.search(r"conf:\d+: proxy\.PROXY_TLS_CAFILE: \S+ca\.crt: ", found.stderr + found.stdout)

@@ -1,14 +1,14 @@
 /* Certificates of clients: whose are believed, and the login names in them. */
 #include "tests/unit/unit.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/mem.h"
+#include "lib/tls_cert.h"
 #include "lib/tls_cert_name.h"
 #include "lib/tls_trust.h"
 #include "tests/unit/tls_test.h"
@@ -155,49 +155,6 @@ static void test_bad_alternatives(void)
 
 /* --- trust --- */
 
-static void add_pem(struct str *s, X509 *cert)
-{
-	BIO *b = BIO_new(BIO_s_mem());
-	char *p;
-	long n;
-
-	PEM_write_bio_X509(b, cert);
-	n = BIO_get_mem_data(b, &p);
-	str_add(s, p, (size_t)n);
-	BIO_free(b);
-}
-
-static void add_list(struct str *s, const X509 *revoked)
-{
-	X509_CRL *crl = X509_CRL_new();
-	ASN1_TIME *now = X509_gmtime_adj(NULL, -60), *then = X509_gmtime_adj(NULL, 3600);
-	BIO *b = BIO_new(BIO_s_mem());
-	char *p;
-	long n;
-
-	X509_CRL_set_version(crl, X509_CRL_VERSION_2);
-	X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca));
-	X509_CRL_set1_lastUpdate(crl, now);
-	X509_CRL_set1_nextUpdate(crl, then);
-	if (revoked != NULL) {
-		X509_REVOKED *r = X509_REVOKED_new();
-		ASN1_INTEGER *number = ASN1_INTEGER_dup(X509_get0_serialNumber(revoked));
-
-		X509_REVOKED_set_serialNumber(r, number);
-		X509_REVOKED_set_revocationDate(r, now);
-		X509_CRL_add0_revoked(crl, r);
-		ASN1_INTEGER_free(number);
-	}
-	X509_CRL_sign(crl, ca_key, EVP_sha256());
-	PEM_write_bio_X509_CRL(b, crl);
-	n = BIO_get_mem_data(b, &p);
-	str_add(s, p, (size_t)n);
-	BIO_free(b);
-	ASN1_TIME_free(now);
-	ASN1_TIME_free(then);
-	X509_CRL_free(crl);
-}
-
 static struct tls_trust *trust(const struct str *pem)
 {
 	struct str why = STR_INIT;
@@ -235,8 +192,8 @@ static void test_trust(void)
 
 	setup();
 	str_adds(&pem, "What people write between them.\n");
-	add_pem(&pem, ca);
-	add_pem(&pem, ca); /* a folder may have it under two names */
+	tls_test_add_pem(&pem, ca);
+	tls_test_add_pem(&pem, ca); /* a folder may have it under two names */
 	t = trust(&pem);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
 	judge(t, cert_with(NULL), X509_V_OK);
@@ -266,13 +223,10 @@ static void test_between(void)
 
 	setup();
 	between_key = tls_test_key("P-256");
-	between = tls_test_signed(between_key, NULL, ca, ca_key, -60, 3600, true);
-	X509_NAME_add_entry_by_txt(X509_get_subject_name(between), "O", MBSTRING_ASC, (const unsigned char *)"x", -1,
-	    -1, 0);
-	X509_sign(between, ca_key, EVP_sha256());
+	between = tls_test_authority(between_key, "between", ca, ca_key);
 	own = tls_test_signed(key, NULL, between, between_key, -60, 3600, false);
-	add_pem(&pem, ca);
-	add_pem(&between_pem, between);
+	tls_test_add_pem(&pem, ca);
+	tls_test_add_pem(&between_pem, between);
 	t = trust(&pem);
 	only = trust(&between_pem);
 	sk_X509_push(others, own);
@@ -303,14 +257,330 @@ static void test_revoked(void)
 	good = cert_with(NULL);
 	ASN1_INTEGER_set(X509_get_serialNumber(good), 3);
 	X509_sign(good, ca_key, EVP_sha256());
-	add_pem(&pem, ca);
-	add_list(&pem, lost);
+	tls_test_add_pem(&pem, ca);
+	tls_test_add_list(&pem, ca, ca_key, lost, -60, 3600);
 	t = trust(&pem);
 	judge(t, lost, X509_V_ERR_CERT_REVOKED);
 	judge(t, good, X509_V_OK);
 	tls_trust_free(&t);
 	str_fini(&pem);
 	teardown();
+}
+
+/* Where there are lists, each authority of a chain needs one that is good now, and what it revokes is refused. */
+static void test_revoked_between(void)
+{
+	const struct {
+		bool root, revoked, between; /* lists: of the root, with the other authority in it, and of that */
+		long until;                  /* of the root's */
+		bool listed;                 /* the authority between stands in the file */
+		int want;
+	} rows[] = {
+		{ false, false, false, 60, false, X509_V_OK },
+		{ true, false, true, 60, false, X509_V_OK },
+		{ true, true, true, 60, false, X509_V_ERR_CERT_REVOKED },
+		{ true, true, false, 60, false, X509_V_ERR_UNABLE_TO_GET_CRL },
+		{ true, false, false, 60, false, X509_V_ERR_UNABLE_TO_GET_CRL },
+		{ false, false, true, 60, false, X509_V_ERR_UNABLE_TO_GET_CRL },
+		{ true, false, true, -1, false, X509_V_ERR_CRL_HAS_EXPIRED },
+		/* One that is listed is believed for that; but not if it is revoked. */
+		{ false, false, true, 60, true, X509_V_OK },
+		{ true, false, true, 60, true, X509_V_OK },
+		{ true, false, true, -1, true, X509_V_OK },
+		{ true, true, true, 60, true, X509_V_ERR_CERT_REVOKED },
+		{ true, true, true, -1, true, X509_V_ERR_CERT_REVOKED },
+	};
+	EVP_PKEY *between_key;
+	X509 *between, *own;
+	STACK_OF(X509) *others = sk_X509_new_null();
+
+	setup();
+	between_key = tls_test_key("P-256");
+	between = tls_test_authority(between_key, "between", ca, ca_key);
+	own = tls_test_signed(key, NULL, between, between_key, -60, 3600, false);
+	sk_X509_push(others, between);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct str pem = STR_INIT;
+		struct tls_trust *t;
+
+		tls_test_add_pem(&pem, ca);
+		if (rows[i].listed)
+			tls_test_add_pem(&pem, between);
+		if (rows[i].root)
+			tls_test_add_list(&pem, ca, ca_key, rows[i].revoked ? between : NULL, -60, rows[i].until);
+		if (rows[i].between)
+			tls_test_add_list(&pem, between, between_key, NULL, -60, 60);
+		t = trust(&pem);
+		for (int again = 0; again < 2; again++) {
+			int verdict = tls_trust_verify(t, own, others);
+
+			if (verdict != rows[i].want)
+				printf("\nrow %zu: %s\n", i, X509_verify_cert_error_string(verdict));
+			CU_ASSERT_EQUAL(verdict, rows[i].want);
+		}
+		tls_trust_free(&t);
+		str_fini(&pem);
+	}
+	sk_X509_free(others);
+	X509_free(own);
+	X509_free(between);
+	EVP_PKEY_free(between_key);
+	teardown();
+}
+
+/* A list that has the name of an authority must be its list. */
+static void test_forged_list(void)
+{
+	struct str pem = STR_INIT, why = STR_INIT;
+
+	setup();
+	tls_test_add_pem(&pem, ca);
+	tls_test_add_list(&pem, ca, key, NULL, -60, 60);
+	CU_ASSERT_PTR_NULL(tls_trust_new(pem.data, pem.len, &why));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&why), "\"authority.example\" and is not signed by it"));
+	str_fini(&pem);
+	str_fini(&why);
+	teardown();
+}
+
+static unsigned nverified;
+
+static int count_verified(X509_CRL *crl UNUSED, EVP_PKEY *pkey UNUSED)
+{
+	nverified++;
+	return 1;
+}
+
+static int nobody_is_revoked(X509_CRL *crl UNUSED, X509_REVOKED **found UNUSED, const ASN1_INTEGER *number UNUSED,
+    const X509_NAME *issuer UNUSED)
+{
+	return 0;
+}
+
+/* A list may be long: its signature is computed once, whatever who shows certificates. */
+static void test_work_for_lists(void)
+{
+	X509_CRL_METHOD *counting = X509_CRL_METHOD_new(NULL, NULL, nobody_is_revoked, count_verified);
+	STACK_OF(X509) *others = sk_X509_new_null();
+	struct str pem = STR_INIT;
+	EVP_PKEY *between_key;
+	X509 *between, *forged, *own;
+	struct tls_trust *t;
+
+	setup();
+	between_key = tls_test_key("P-256");
+	between = tls_test_authority(between_key, "between", ca, ca_key);
+	forged = tls_test_authority(key, "between", ca, key); /* as if CA had signed it */
+	tls_test_add_pem(&pem, ca);
+	tls_test_add_list(&pem, ca, ca_key, NULL, -60, 60);
+	tls_test_add_list(&pem, between, between_key, NULL, -60, 60);
+	X509_CRL_set_default_method(counting);
+	t = trust(&pem);
+	X509_CRL_set_default_method(NULL);
+	CU_ASSERT_EQUAL(nverified, 1);
+	for (int i = 0; i < 5; i++) {
+		judge(t, cert_with(NULL), X509_V_OK);
+		judge(t, tls_test_signed(key, NULL, ca, key, -60, 3600, false), X509_V_ERR_CERT_SIGNATURE_FAILURE);
+		sk_X509_push(others, forged);
+		own = tls_test_signed(key, NULL, forged, key, -60, 3600, false);
+		CU_ASSERT_EQUAL(tls_trust_verify(t, own, others), X509_V_ERR_CERT_SIGNATURE_FAILURE);
+		X509_free(own);
+		sk_X509_pop(others);
+	}
+	CU_ASSERT_EQUAL(nverified, 1);
+	/* The one whose authority stands nowhere is verified when somebody shows that. */
+	sk_X509_push(others, between);
+	own = tls_test_signed(key, NULL, between, between_key, -60, 3600, false);
+	for (int i = 0; i < 5; i++)
+		CU_ASSERT_EQUAL(tls_trust_verify(t, own, others), X509_V_OK);
+	CU_ASSERT_EQUAL(nverified, 2);
+	X509_free(own);
+	tls_trust_free(&t);
+	X509_CRL_METHOD_free(counting);
+	sk_X509_free(others);
+	X509_free(between);
+	X509_free(forged);
+	EVP_PKEY_free(between_key);
+	str_fini(&pem);
+	teardown();
+}
+
+/* --- what there is --- */
+
+static void collect(void *arg, const X509_NAME *authority, int64_t from, int64_t until)
+{
+	char text[TLS_CERT_NAME_TEXT_MAX];
+
+	str_addf(arg, "%s %d;", tls_cert_name_text(authority, text), (int)((until - from) / 60));
+}
+
+/* Something of BEFORE is kept, and nothing is lost then. */
+static bool lost(const struct str *now, const struct str *before)
+{
+	struct tls_trust *t = trust(now), *old = trust(before);
+	struct str pem = STR_INIT;
+	bool any;
+
+	CU_ASSERT_PTR_NULL(tls_trust_keep_lists(t, NULL, &pem));
+	CU_ASSERT_EQUAL(pem.len, 0);
+	str_adds(&pem, str_cstr(now));
+	any = tls_trust_keep_lists(t, old, &pem) != NULL;
+	CU_ASSERT_EQUAL(any, pem.len > now->len);
+	tls_trust_free(&t);
+	t = trust(&pem);
+	CU_ASSERT_PTR_NULL(tls_trust_keep_lists(t, old, &pem));
+	tls_trust_free(&t);
+	tls_trust_free(&old);
+	str_fini(&pem);
+	return any;
+}
+
+static void test_lists(void)
+{
+	struct str one = STR_INIT, both = STR_INIT, listed = STR_INIT, two = STR_INIT, found = STR_INIT;
+	const X509_NAME *first = NULL;
+	struct tls_trust *t;
+	X509 *other;
+
+	setup();
+	other = tls_test_authority(key, "other", NULL, key);
+	tls_test_add_pem(&one, ca);
+	tls_test_add_pem(&both, ca);
+	tls_test_add_pem(&both, other);
+	str_adds(&listed, str_cstr(&both));
+	tls_test_add_list(&listed, other, key, NULL, -3600, 3600);
+	tls_test_add_list(&listed, other, key, NULL, -3600, 7200);
+	tls_test_add_list(&listed, other, key, NULL, -3600, -60);
+	str_adds(&two, str_cstr(&listed));
+	tls_test_add_list(&two, ca, ca_key, NULL, -60, 60);
+	t = trust(&two);
+	tls_trust_each_list(t, collect, &found);
+	CU_ASSERT(strcmp(str_cstr(&found), "other 180;authority.example 2;") == 0 ||
+	    strcmp(str_cstr(&found), "authority.example 2;other 180;") == 0);
+	CU_ASSERT_EQUAL(tls_trust_unlisted(t, &first), 0);
+	tls_trust_free(&t);
+	t = trust(&listed);
+	CU_ASSERT_EQUAL(tls_trust_count(t), 2);
+	CU_ASSERT_EQUAL(tls_trust_unlisted(t, &first), 1);
+	CU_ASSERT_EQUAL(X509_NAME_cmp(first, X509_get_subject_name(ca)), 0);
+	tls_trust_free(&t);
+	CU_ASSERT(lost(&both, &listed));
+	CU_ASSERT(lost(&listed, &two));
+	CU_ASSERT_FALSE(lost(&one, &listed)); /* the authority is gone, too */
+	CU_ASSERT_FALSE(lost(&two, &listed));
+	str_clear(&listed);
+	tls_test_add_pem(&listed, ca);
+	tls_test_add_list(&listed, other, key, NULL, -60, 60);
+	CU_ASSERT(lost(&one, &listed)); /* it never stood there, but clients show it */
+	str_clear(&two);
+	tls_test_add_pem(&two, other);
+	str_clear(&listed);
+	tls_test_add_pem(&listed, ca);
+	tls_test_add_list(&listed, ca, ca_key, NULL, -60, 60);
+	CU_ASSERT_FALSE(lost(&two, &listed)); /* nothing is as before */
+	X509_free(other);
+	str_fini(&one);
+	str_fini(&both);
+	str_fini(&listed);
+	str_fini(&two);
+	str_fini(&found);
+	teardown();
+}
+
+/* Names for clients, and sets as large as they come. */
+static void test_many(void)
+{
+	struct str pem = STR_INIT;
+	STACK_OF(X509_NAME) * names;
+	struct tls_trust *t;
+	unsigned n = 0;
+	char text[32];
+
+	setup();
+	for (; n < 3000; n++) {
+		X509 *x;
+
+		if (n == 3 || n == 200) {
+			t = trust(&pem);
+			names = tls_trust_names(t);
+			CU_ASSERT_EQUAL(sk_X509_NAME_num(names), n == 3 ? 3 : -1); /* too many for clients */
+			sk_X509_NAME_pop_free(names, X509_NAME_free);
+			tls_trust_free(&t);
+		}
+		snprintf(text, sizeof(text), "Authority %u", n * 7919 % 3000);
+		x = tls_test_authority(key, text, NULL, key);
+		tls_test_add_pem(&pem, x);
+		if (n < 3)
+			tls_test_add_pem(&pem, x); /* twice is once */
+		X509_free(x);
+	}
+	tls_test_add_pem(&pem, ca);
+	t = trust(&pem);
+	CU_ASSERT_EQUAL(tls_trust_count(t), 3004);
+	judge(t, cert_with(NULL), X509_V_OK);
+	judge(t, tls_test_cert(key, "self.example"), X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT);
+	tls_trust_free(&t);
+	str_fini(&pem);
+	teardown();
+}
+
+/* --- PEM --- */
+
+/* What of TEXT is passed on. NULL: a part is not whole. */
+static void expect_blocks(const char *text, const char *want, bool key_found)
+{
+	struct str blocks = STR_INIT, why = STR_INIT;
+	bool has_key = false, good = tls_trust_blocks(text, strlen(text), &blocks, &has_key, &why);
+
+	CU_ASSERT_EQUAL(good, want != NULL);
+	CU_ASSERT_EQUAL(good, why.len == 0);
+	if (want != NULL && good) {
+		CU_ASSERT_STRING_EQUAL(str_cstr(&blocks), want);
+		CU_ASSERT_EQUAL(has_key, key_found);
+	}
+	CU_ASSERT_PTR_NULL(strstr(str_cstr(&blocks), "secret"));
+	str_fini(&blocks);
+	str_fini(&why);
+}
+
+#define BLOCK(name) "-----BEGIN " name "-----\nAAAA\n-----END " name "-----\n"
+#define SECRET(name) "-----BEGIN " name "-----\nsecret\n-----END " name "-----\n"
+
+static void test_blocks(void)
+{
+	static const char all[] =
+	    "Words\n" BLOCK("CERTIFICATE") "more\n" SECRET("EC PRIVATE KEY") BLOCK("X509 CRL") SECRET("DH PARAMETERS");
+
+	expect_blocks("", "", false);
+	expect_blocks("words -----BEGIN CERTIFICATE-----\n", "", false);
+	expect_blocks(all, BLOCK("CERTIFICATE") BLOCK("X509 CRL"), true);
+	expect_blocks(BLOCK("X509 CERTIFICATE") BLOCK("TRUSTED CERTIFICATE"),
+	    BLOCK("X509 CERTIFICATE") BLOCK("TRUSTED CERTIFICATE"), false);
+	expect_blocks(SECRET("PRIVATE KEY") SECRET("ENCRYPTED PRIVATE KEY") SECRET("RSA PRIVATE KEY"), "", true);
+	expect_blocks("-----BEGIN X509 CRL-----\r\nAA\r\n-----END X509 CRL----- \r\n",
+	    "-----BEGIN X509 CRL-----\r\nAA\r\n-----END X509 CRL-----\n", false);
+	expect_blocks("-----BEGIN CERTIFICATE-----\n-----END X509 CRL-----\n", NULL, false);
+	expect_blocks("-----BEGIN CERTIFICATE-----\n" BLOCK("CERTIFICATE"), NULL, false);
+	expect_blocks("AAAA\n-----END CERTIFICATE-----\n" BLOCK("CERTIFICATE"), NULL, false);
+	expect_blocks("-----BEGIN -----\n-----END -----\n", NULL, false);
+	for (size_t cut = 0; cut < sizeof(all); cut++) {
+		char *part = mem_memdup(all, cut);
+		struct str blocks = STR_INIT, why = STR_INIT;
+		bool has_key = false, good = tls_trust_blocks(part, cut, &blocks, &has_key, &why);
+		const char *last = cut != 0 ? strstr(part, "-----BEGIN") : NULL;
+		unsigned begun = 0, ended = 0;
+
+		for (; last != NULL; last = strstr(last + 1, "-----BEGIN"))
+			begun++;
+		for (last = strstr(part, "-----END "); last != NULL; last = strstr(last + 1, "-----END "))
+			ended += strstr(last + 9, "-----") != NULL;
+		CU_ASSERT_EQUAL(good, begun == ended);
+		CU_ASSERT_EQUAL(good, why.len == 0);
+		CU_ASSERT_PTR_NULL(strstr(str_cstr(&blocks), "secret"));
+		mem_free(&part);
+		str_fini(&blocks);
+		str_fini(&why);
+	}
 }
 
 /* A file that is being written, or is none of ours. */
@@ -322,9 +592,9 @@ static void test_bad_pem(void)
 	int fd;
 
 	setup();
-	add_pem(&pem, ca);
+	tls_test_add_pem(&pem, ca);
 	first = pem.len;
-	add_pem(&pem, ca);
+	tls_test_add_pem(&pem, ca);
 	for (size_t cut = 0; cut <= pem.len; cut++) {
 		str_clear(&why);
 		t = tls_trust_new(pem.data, cut, &why);
@@ -340,10 +610,16 @@ static void test_bad_pem(void)
 	CU_ASSERT_PTR_NULL(trust(&pem));
 	str_clear(&pem);
 	while (pem.len <= TLS_TRUST_MAX)
-		add_pem(&pem, ca);
+		tls_test_add_pem(&pem, ca);
 	CU_ASSERT_PTR_NULL(trust(&pem));
 	fd = memfd_create("trust", 0);
-	CU_ASSERT_PTR_NULL(tls_trust_read(fd, &why));
+	str_clear(&why);
+	t = tls_trust_read(fd, &why);
+	judge(t, cert_with(NULL), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY); /* nobody */
+	CU_ASSERT_PTR_NULL(tls_trust_names(t));
+	CU_ASSERT_EQUAL(tls_trust_count(t), 0);
+	tls_trust_free(&t);
+	CU_ASSERT_EQUAL(why.len, 0);
 	CU_ASSERT_EQUAL(write(fd, pem.data, first), (ssize_t)first);
 	t = tls_trust_read(fd, &why);
 	CU_ASSERT_PTR_NOT_NULL(t);
@@ -362,6 +638,12 @@ static const struct unit_case cases[] = {
 	{ "trust", test_trust },
 	{ "authorities between", test_between },
 	{ "revoked certificates", test_revoked },
+	{ "revoked authorities between", test_revoked_between },
+	{ "a list of somebody else", test_forged_list },
+	{ "work for lists", test_work_for_lists },
+	{ "lists", test_lists },
+	{ "many authorities", test_many },
+	{ "blocks of PEM", test_blocks },
 	{ "bad PEM", test_bad_pem },
 	{ NULL, NULL },
 };

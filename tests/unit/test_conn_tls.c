@@ -1021,20 +1021,6 @@ static void test_ciphers(void)
 
 /* --- who the server is --- */
 
-static void trust(SSL_CTX *ctx, X509 *cert)
-{
-	BIO *b = BIO_new(BIO_s_mem());
-	char *p;
-	long n;
-
-	PEM_write_bio_X509(b, cert);
-	n = BIO_get_mem_data(b, &p);
-	CU_ASSERT_EQUAL(tls_ctx_trust(ctx, p, (size_t)n), 1);
-	CU_ASSERT_EQUAL(tls_ctx_trust(ctx, p, (size_t)n / 2), 0);
-	CU_ASSERT_EQUAL(tls_ctx_trust(ctx, "", 0), 0);
-	BIO_free(b);
-}
-
 /* A client that wants NAME, and a server that shows CERT: "" if it is believed, or why not. Nothing is said to a server
  * that is not. */
 static const char *visit(SSL_CTX *ctx, const char *name, X509 *cert, EVP_PKEY *key)
@@ -1089,7 +1075,7 @@ static void test_names(void)
 	X509 *ca = tls_test_signed(ca_key, NULL, NULL, ca_key, -60, 3600, true);
 	SSL_CTX *ctx = tls_ctx_new(false);
 
-	trust(ctx, ca);
+	tls_test_believe(ctx, ca);
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		X509 *cert = tls_test_signed(key, cases[i].alt, ca, ca_key, -60, 3600, false);
 
@@ -1115,7 +1101,7 @@ static void test_not_believed(void)
 	SSL_CTX *ctx = tls_ctx_new(false);
 
 	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", good, key), "unable to get local issuer certificate");
-	trust(ctx, ca);
+	tls_test_believe(ctx, ca);
 	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", good, key), "");
 	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", expired, key), "certificate has expired");
 	CU_ASSERT_STRING_EQUAL(visit(ctx, "a.example", early, key), "certificate is not yet valid");

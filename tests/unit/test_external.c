@@ -17,17 +17,13 @@ static X509 *ca;
 /* Those who issue certificates to clients: CERT alone. */
 static struct tls_trust *trust(X509 *cert)
 {
-	BIO *b = BIO_new(BIO_s_mem());
-	struct str why = STR_INIT;
+	struct str pem = STR_INIT, why = STR_INIT;
 	struct tls_trust *t;
-	char *p;
-	long n;
 
-	PEM_write_bio_X509(b, cert);
-	n = BIO_get_mem_data(b, &p);
-	t = tls_trust_new(p, (size_t)n, &why);
+	tls_test_add_pem(&pem, cert);
+	t = tls_trust_new(pem.data, pem.len, &why);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
-	BIO_free(b);
+	str_fini(&pem);
 	str_fini(&why);
 	return t;
 }

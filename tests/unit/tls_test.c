@@ -3,10 +3,12 @@
 
 #include <CUnit/CUnit.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
 #include "lib/tls_ctx.h"
+#include "lib/tls_trust.h"
 
 EVP_PKEY *tls_test_key(const char *kind)
 {
@@ -65,6 +67,82 @@ X509 *tls_test_signed(EVP_PKEY *key, const char *alt, X509 *issuer, EVP_PKEY *is
 		add_extension(cert, NID_subject_alt_name, alt);
 	CU_ASSERT_FATAL(X509_sign(cert, issuer_key, EVP_sha256()) > 0);
 	return cert;
+}
+
+X509 *tls_test_authority(EVP_PKEY *key, const char *name, X509 *issuer, EVP_PKEY *issuer_key)
+{
+	X509 *cert = tls_test_signed(key, NULL, issuer, issuer_key, -60, 3600, true);
+	X509_NAME *subject = X509_NAME_new();
+
+	X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+	X509_set_subject_name(cert, subject);
+	if (issuer == NULL)
+		X509_set_issuer_name(cert, subject);
+	X509_NAME_free(subject);
+	CU_ASSERT_FATAL(X509_sign(cert, issuer_key, EVP_sha256()) > 0);
+	return cert;
+}
+
+static void add_text(struct str *s, BIO *b)
+{
+	char *p;
+	long n = BIO_get_mem_data(b, &p);
+
+	str_add(s, p, (size_t)n);
+	BIO_free(b);
+}
+
+void tls_test_add_pem(struct str *s, X509 *cert)
+{
+	BIO *b = BIO_new(BIO_s_mem());
+
+	PEM_write_bio_X509(b, cert);
+	add_text(s, b);
+}
+
+static void revoke(X509_CRL *crl, const X509 *cert, ASN1_TIME *when)
+{
+	X509_REVOKED *r = X509_REVOKED_new();
+	ASN1_INTEGER *number = ASN1_INTEGER_dup(X509_get0_serialNumber(cert));
+
+	X509_REVOKED_set_serialNumber(r, number);
+	X509_REVOKED_set_revocationDate(r, when);
+	X509_CRL_add0_revoked(crl, r);
+	ASN1_INTEGER_free(number);
+}
+
+void tls_test_add_list(struct str *s, const X509 *issuer, EVP_PKEY *key, const X509 *revoked, long from, long until)
+{
+	X509_CRL *crl = X509_CRL_new();
+	ASN1_TIME *begin = X509_gmtime_adj(NULL, from), *end = X509_gmtime_adj(NULL, until);
+	BIO *b = BIO_new(BIO_s_mem());
+
+	X509_CRL_set_version(crl, X509_CRL_VERSION_2);
+	X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer));
+	X509_CRL_set1_lastUpdate(crl, begin);
+	X509_CRL_set1_nextUpdate(crl, end);
+	if (revoked != NULL)
+		revoke(crl, revoked, begin);
+	CU_ASSERT_FATAL(X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+	PEM_write_bio_X509_CRL(b, crl);
+	add_text(s, b);
+	ASN1_TIME_free(begin);
+	ASN1_TIME_free(end);
+	X509_CRL_free(crl);
+}
+
+void tls_test_believe(SSL_CTX *ctx, X509 *cert)
+{
+	struct str pem = STR_INIT, why = STR_INIT;
+	struct tls_trust *t;
+
+	tls_test_add_pem(&pem, cert);
+	t = tls_trust_new(pem.data, pem.len, &why);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+	SSL_CTX_set1_cert_store(ctx, tls_trust_store(t));
+	tls_trust_free(&t);
+	str_fini(&pem);
+	str_fini(&why);
 }
 
 SSL_CTX *tls_test_server(const char *name)

@@ -1,0 +1,18 @@
+/* Revocation lists in a store of libcrypto, so that they cost a handshake little, and a stranger cannot change that.
+ * libcrypto looks into lists before it verifies signatures, and computes a list's own signature each time: here it is
+ * computed once, mostly when the list is read, and lists are looked into for chains whose signatures are right. */
+#ifndef LIB_TLS_LISTS_H
+#define LIB_TLS_LISTS_H
+
+#include <openssl/x509_vfy.h>
+
+#include "lib/str.h"
+
+/* STORE, which has LISTS (at least one), demands and uses them from now on: see lib/tls_trust.h for the rule.
+ * AUTHORITIES, in the order of their names, may have signed them. False, with a phrase in WHY: one with the name of an
+ * authority there is not signed by it. */
+bool tls_lists_use(X509_STORE *store, STACK_OF(X509_CRL) * lists, STACK_OF(X509) * authorities, struct str *why);
+/* The first of CERTS, which are in the order of their names, that has the name NAME, or would stand behind it. */
+int tls_lists_find(STACK_OF(X509) * certs, const X509_NAME *name);
+
+#endif

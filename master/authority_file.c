@@ -1,0 +1,357 @@
+/* Reads authorities, and judges what became of them. */
+#include "master/authority_file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "authlib/userdb_image.h"
+#include "lib/log.h"
+#include "lib/mem.h"
+#include "lib/text.h"
+#include "lib/tls_cert.h"
+
+enum { DAY = 24 * 3600, LINES_MAX = 10 };
+
+/* --- reading --- */
+
+static bool is_blank(const struct str *s)
+{
+	return strspn(str_cstr(s), " \t\r\n") == s->len;
+}
+
+/* Adds what is of use in the file NAME of FOLDER. False with errno: it cannot be read; 0: C->why says why. */
+static bool add_file(int folder, const char *name, bool *blank, struct authority_content *c)
+{
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct str text = STR_INIT;
+	struct stat st;
+	ssize_t n = -1;
+	bool good;
+
+	if (fd == -1)
+		return false;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && c->pem.len + (size_t)st.st_size < TLS_TRUST_MAX) {
+		str_room(&text, (size_t)st.st_size + 1);
+		n = pread(fd, text.data, (size_t)st.st_size, 0);
+		text.len = (size_t)MAX(n, 0);
+	} else {
+		errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
+	}
+	close(fd);
+	if (n < 0)
+		return false;
+	errno = 0;
+	*blank = is_blank(&text);
+	good = tls_trust_blocks(str_cstr(&text), text.len, &c->pem, &c->has_key, &c->why);
+	str_fini_secret(&text);
+	return good;
+}
+
+static int is_listed(const struct dirent *e)
+{
+	return e->d_name[0] != '.' && e->d_name[0] != '#' && e->d_name[strlen(e->d_name) - 1] != '~';
+}
+
+static bool is_folder(int folder, const char *name)
+{
+	struct stat st;
+
+	return fstatat(folder, name, &st, 0) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool add_named(int folder, const char *name, struct authority_content *c)
+{
+	struct str why = STR_INIT;
+	bool blank;
+
+	if (is_folder(folder, name) || add_file(folder, name, &blank, c))
+		return true;
+	str_addf(&why, "%s: %s", name, errno != 0 ? strerror(errno) : str_cstr(&c->why));
+	str_fini(&c->why);
+	c->why = why;
+	return false;
+}
+
+/* In the order of names, so that what has not changed is the same. */
+static bool add_folder(const char *path, struct authority_content *c)
+{
+	struct dirent **all = NULL;
+	int folder = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY), n = scandir(path, &all, is_listed, alphasort);
+	bool good = folder != -1 && n >= 0;
+
+	for (int i = 0; i < n; i++) {
+		good = good && add_named(folder, all[i]->d_name, c);
+		free(all[i]);
+	}
+	free(all);
+	if (folder != -1)
+		close(folder);
+	return good;
+}
+
+static bool has_certificate(const struct str *pem)
+{
+	return strstr(str_cstr(pem), "CERTIFICATE-----") != NULL;
+}
+
+static enum authority_state judge(bool folder, bool blank, struct authority_content *c)
+{
+	if ((folder && !has_certificate(&c->pem)) || blank) {
+		str_adds(&c->why, blank ? "it is empty" : "there is no certificate");
+		str_clear(&c->pem);
+		return AUTHORITIES_GONE;
+	}
+	c->trust = tls_trust_new(str_cstr(&c->pem), c->pem.len, &c->why);
+	return c->trust != NULL ? AUTHORITIES_BELIEVED : AUTHORITIES_REFUSED;
+}
+
+enum authority_state authority_read(const char *path, struct authority_content *c)
+{
+	bool folder = is_folder(AT_FDCWD, path), blank = false;
+
+	*c = (struct authority_content){ .pem = STR_INIT };
+	errno = 0;
+	if (folder ? add_folder(path, c) : add_file(AT_FDCWD, path, &blank, c))
+		return judge(folder, blank, c);
+	c->short_of = errno == EMFILE || errno == ENFILE;
+	if (c->why.len == 0)
+		str_adds(&c->why, strerror(errno));
+	str_clear(&c->pem);
+	return errno == ENOENT || errno == ENOTDIR ? AUTHORITIES_GONE : AUTHORITIES_REFUSED;
+}
+
+void authority_content_fini(struct authority_content *c)
+{
+	str_fini(&c->pem);
+	str_fini(&c->why);
+	tls_trust_free(&c->trust);
+}
+
+/* --- what becomes of it --- */
+
+static void say_consequence(const struct authority_file *f, struct str *out)
+{
+	if (f->state == AUTHORITIES_UNLISTED)
+		str_adds(out, "the list of before stays in use");
+	else if (f->pem.len != 0)
+		str_adds(out, "what it was before stays");
+	else
+		str_addf(out, "no %s's certificate is believed", f->whose);
+}
+
+static void log_state(const struct authority_file *f)
+{
+	struct str end = STR_INIT;
+
+	say_consequence(f, &end);
+	if (f->state != AUTHORITIES_BELIEVED)
+		log_error("%s: %s: %s; %s", f->setting, f->path, str_cstr(&f->why), str_cstr(&end));
+	else
+		log_info("%s: %s: certificates of authorities that are believed: %u", f->setting, f->path,
+		    tls_trust_count(f->trust));
+	if (f->has_key)
+		log_error("%s: %s: there is a private key, which has no place there; it was passed to nobody, but "
+		          "remove it",
+		    f->setting, f->path);
+	str_fini(&end);
+}
+
+/* What F lacks of revocation lists, it has from before. */
+static enum authority_state keep_lists(const struct authority_file *f, struct authority_content *c)
+{
+	const X509_NAME *lost = tls_trust_keep_lists(c->trust, f->trust, &c->pem);
+	char name[TLS_CERT_NAME_TEXT_MAX];
+
+	if (lost == NULL)
+		return AUTHORITIES_BELIEVED;
+	tls_trust_free(&c->trust);
+	c->trust = tls_trust_new(str_cstr(&c->pem), c->pem.len, &c->why);
+	if (c->trust == NULL)
+		return AUTHORITIES_REFUSED;
+	str_addf(&c->why,
+	    "the revocation list of \"%s\" is not there any more: put it back, or, if that is meant, name another file "
+	    "or restart",
+	    tls_cert_name_text(lost, name));
+	text_make_plain(c->why.data, '.');
+	return AUTHORITIES_UNLISTED;
+}
+
+static void move(struct str *to, struct str *from)
+{
+	str_fini(to);
+	*to = *from;
+	*from = (struct str)STR_INIT;
+}
+
+/* True: others are believed than before. */
+static bool take(struct authority_file *f)
+{
+	struct authority_content c;
+	uint64_t stamp = userdb_stamp(f->path);
+	enum authority_state state = authority_read(f->path, &c);
+	bool changed, new;
+
+	if (state == AUTHORITIES_BELIEVED)
+		state = keep_lists(f, &c);
+	changed = state != AUTHORITIES_REFUSED &&
+	    (c.pem.len != f->pem.len || memcmp(str_cstr(&c.pem), str_cstr(&f->pem), c.pem.len) != 0);
+	new =
+	    changed || state != f->state || strcmp(str_cstr(&c.why), str_cstr(&f->why)) != 0 || c.has_key != f->has_key;
+	f->taken = c.short_of ? 0 : stamp;
+	f->state = state;
+	f->has_key = c.has_key;
+	move(&f->why, &c.why);
+	if (changed) {
+		move(&f->pem, &c.pem);
+		f->told = 0;
+	}
+	if (state == AUTHORITIES_BELIEVED || state == AUTHORITIES_UNLISTED) {
+		tls_trust_free(&f->trust);
+		f->trust = c.trust;
+		c.trust = NULL;
+	}
+	if (new)
+		log_state(f);
+	authority_content_fini(&c);
+	return changed;
+}
+
+bool authority_file_set(struct authority_file *f, const char *path)
+{
+	bool other = f->path == NULL || strcmp(f->path, path) != 0;
+
+	if (other) {
+		mem_free(&f->path);
+		f->path = mem_strdup(path);
+		str_clear(&f->pem);
+		str_clear(&f->why);
+		tls_trust_free(&f->trust);
+		f->state = AUTHORITIES_BELIEVED;
+		f->has_key = false;
+	}
+	if (path[0] == '\0')
+		return other;
+	return take(f) || other;
+}
+
+void authority_file_fini(struct authority_file *f)
+{
+	mem_free(&f->path);
+	str_fini(&f->pem);
+	str_fini(&f->why);
+	tls_trust_free(&f->trust);
+}
+
+/* --- lists that end --- */
+
+bool authority_list_ends_soon(int64_t from, int64_t until, int64_t now)
+{
+	return until > now && until - now < MIN(TLS_CERT_SOON, (until - from) / 4);
+}
+
+struct ends {
+	const struct authority_file *f;
+	int64_t now;
+	unsigned ending, ended;
+	bool log;
+};
+
+static void on_list(void *arg, const X509_NAME *authority, int64_t from, int64_t until)
+{
+	struct ends *e = arg;
+	char name[TLS_CERT_NAME_TEXT_MAX], when[TLS_CERT_TIME_MAX];
+	bool ended = until <= e->now, soon = authority_list_ends_soon(from, until, e->now);
+
+	if (!ended && !soon)
+		return;
+	e->ended += ended;
+	e->ending += soon;
+	if (!e->log || e->ended + e->ending > LINES_MAX)
+		return;
+	tls_cert_name_text(authority, name);
+	text_make_plain(name, '.');
+	tls_cert_time(until, when);
+	if (ended)
+		log_error("%s: %s: the revocation list of \"%s\" has expired on %s: certificates that it has issued "
+		          "are "
+		          "refused; get a new list",
+		    e->f->setting, e->f->path, name, when);
+	else
+		log_warn("%s: %s: the revocation list of \"%s\" expires on %s; get a new one", e->f->setting,
+		    e->f->path, name, when);
+}
+
+static struct ends count_ends(const struct authority_file *f, int64_t now, bool log)
+{
+	struct ends e = { .f = f, .now = now, .log = log };
+
+	if (f->pem.len != 0)
+		tls_trust_each_list(f->trust, on_list, &e);
+	return e;
+}
+
+static void tell_ends(struct authority_file *f, int64_t now)
+{
+	struct ends e = count_ends(f, now, false);
+	bool any = e.ending + e.ended != 0;
+
+	if (any && (f->told == 0 || now - f->told >= DAY || e.ended * 2 + e.ending != f->told_lists)) {
+		count_ends(f, now, true);
+		f->told = now;
+	}
+	f->told_lists = e.ended * 2 + e.ending;
+}
+
+bool authority_file_look(struct authority_file *f, int64_t now)
+{
+	uint64_t stamp = f->path[0] != '\0' ? userdb_stamp(f->path) : f->taken;
+	bool at_rest = stamp == f->seen, changed = stamp != f->taken && at_rest && take(f);
+
+	f->seen = stamp;
+	tell_ends(f, now);
+	return changed;
+}
+
+/* --- status --- */
+
+static void describe(const struct authority_file *f, struct str *out)
+{
+	if (f->state != AUTHORITIES_BELIEVED) {
+		str_addf(out, "note\tauthorities\t%s: %s: %s; ", f->setting, f->path, str_cstr(&f->why));
+		say_consequence(f, out);
+		str_addc(out, '\n');
+	}
+	if (f->has_key)
+		str_addf(out, "note\tauthorities\t%s: %s: remove the private key\n", f->setting, f->path);
+}
+
+void authority_files_describe(const struct authority_file *f, unsigned n, struct str *out, int64_t now)
+{
+	unsigned refused = 0, keys = 0, ending = 0, ended = 0;
+	bool any = false;
+
+	for (unsigned i = 0; i < n; i++) {
+		struct ends e;
+
+		if (f[i].path == NULL || f[i].path[0] == '\0')
+			continue;
+		any = true;
+		e = count_ends(&f[i], now, false);
+		refused += f[i].state != AUTHORITIES_BELIEVED;
+		keys += f[i].has_key;
+		ending += e.ending;
+		ended += e.ended;
+		describe(&f[i], out);
+	}
+	if (any)
+		str_addf(out,
+		    "count\tauthorities_refused\t%u\ncount\tauthorities_with_keys\t%u\ncount\tlists_ending\t%u\n"
+		    "count\tlists_ended\t%u\n",
+		    refused, keys, ending, ended);
+}

@@ -1,0 +1,272 @@
+/* A file of authorities: what is believed after whatever happens to it, and what is said about it. */
+#include "tests/unit/unit.h"
+
+#include <openssl/pem.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "master/authority_file.h"
+#include "tests/unit/tls_test.h"
+
+static struct str logged;
+
+static void PRINTF_LIKE(2, 0) add_line(char level, const char *fmt, va_list ap)
+{
+	str_addc(&logged, level);
+	str_adds(&logged, ": ");
+	str_addv(&logged, fmt, ap);
+	str_addc(&logged, '\n');
+}
+
+#define WRAP(name, level) \
+	void __wrap_##name(const char *fmt, ...) PRINTF_LIKE(1, 2); \
+	void __wrap_##name(const char *fmt, ...) \
+	{ \
+		va_list ap; \
+		va_start(ap, fmt); \
+		add_line(level, fmt, ap); \
+		va_end(ap); \
+	}
+WRAP(log_error, 'E')
+WRAP(log_warn, 'W')
+WRAP(log_info, 'I')
+
+static char folder[] = "/tmp/authorities-XXXXXX", path[64], other_path[64];
+static struct authority_file file;
+static EVP_PKEY *key;
+static X509 *ca, *other;
+static struct str ca_pem, other_pem;
+
+static void setup(void)
+{
+	strcpy(folder, "/tmp/authorities-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/a.pem", folder);
+	snprintf(other_path, sizeof(other_path), "%s/b.pem", folder);
+	key = tls_test_key("P-256");
+	ca = tls_test_authority(key, "ca", NULL, key);
+	other = tls_test_authority(key, "other", NULL, key);
+	tls_test_add_pem(&ca_pem, ca);
+	tls_test_add_pem(&other_pem, other);
+	file = (struct authority_file){ .setting = "SETTING", .whose = "client" };
+}
+
+static void teardown(void)
+{
+	authority_file_fini(&file);
+	X509_free(ca);
+	X509_free(other);
+	EVP_PKEY_free(key);
+	str_fini(&ca_pem);
+	str_fini(&other_pem);
+	str_fini(&logged);
+	unlink(path);
+	unlink(other_path);
+	rmdir(folder);
+}
+
+static void put(const char *name, const char *text)
+{
+	char new[80];
+	FILE *f;
+
+	snprintf(new, sizeof(new), "%s.~", name);
+	f = fopen(new, "w");
+	CU_ASSERT_FATAL(f != NULL);
+	fputs(text, f);
+	fclose(f);
+	rename(new, name);
+}
+
+static bool has(const char *what)
+{
+	return strstr(str_cstr(&logged), what) != NULL;
+}
+
+/* Looks until the file is at rest. True: others are believed. */
+static bool look(void)
+{
+	int64_t now = (int64_t)time(NULL);
+	bool changed;
+
+	str_clear(&logged);
+	CU_ASSERT_FALSE(authority_file_look(&file, now)); /* it may be being written */
+	changed = authority_file_look(&file, now);
+	CU_ASSERT_FALSE(authority_file_look(&file, now));
+	return changed;
+}
+
+static void expect_status(const char *want)
+{
+	struct str out = STR_INIT;
+
+	authority_files_describe(&file, 1, &out, (int64_t)time(NULL));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&out), want));
+	str_fini(&out);
+}
+
+static void test_changes(void)
+{
+	setup();
+	put(path, str_cstr(&ca_pem));
+	CU_ASSERT(authority_file_set(&file, path));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&ca_pem));
+	CU_ASSERT_FALSE(authority_file_set(&file, path));
+	CU_ASSERT_FALSE(look());
+	CU_ASSERT_EQUAL(logged.len, 0);
+	/* Half a copy changes nothing, and is told of once. */
+	for (size_t cut = 1; cut < ca_pem.len - 1; cut += 97) {
+		char *half = strndup(str_cstr(&ca_pem), cut);
+
+		put(path, half);
+		CU_ASSERT_FALSE(look());
+		CU_ASSERT(has("E: SETTING: ") && has("; what it was before stays\n"));
+		CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&ca_pem));
+		str_clear(&logged);
+		CU_ASSERT_FALSE(authority_file_set(&file, path));
+		CU_ASSERT_EQUAL(logged.len, 0);
+		free(half);
+		put(path, str_cstr(&ca_pem));
+		look();
+	}
+	put(path, str_cstr(&other_pem));
+	CU_ASSERT(look());
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&other_pem));
+	expect_status("authorities_refused\t0\n");
+	/* Removed, or emptied: nobody. */
+	unlink(path);
+	CU_ASSERT(look());
+	CU_ASSERT(has("No such file or directory; no client's certificate is believed\n"));
+	CU_ASSERT_EQUAL(file.pem.len, 0);
+	expect_status("authorities_refused\t1\n");
+	put(path, str_cstr(&ca_pem));
+	CU_ASSERT(look());
+	put(path, " \n");
+	CU_ASSERT(look());
+	CU_ASSERT(has("it is empty; no client's certificate is believed\n"));
+	put(path, str_cstr(&ca_pem));
+	CU_ASSERT(look());
+	/* Another file: what is not in that is not believed, even if that is broken. */
+	put(other_path, "half a file");
+	CU_ASSERT(authority_file_set(&file, other_path));
+	CU_ASSERT_EQUAL(file.pem.len, 0);
+	CU_ASSERT(authority_file_set(&file, ""));
+	CU_ASSERT_FALSE(look());
+	teardown();
+}
+
+static void test_keys(void)
+{
+	struct str text = STR_INIT;
+	BIO *b = BIO_new(BIO_s_mem());
+	char *p;
+	long n;
+
+	setup();
+	PEM_write_bio_PrivateKey(b, key, NULL, NULL, 0, NULL, NULL);
+	n = BIO_get_mem_data(b, &p);
+	str_add(&text, p, (size_t)n);
+	str_adds(&text, "words\n");
+	str_adds(&text, str_cstr(&ca_pem));
+	put(path, str_cstr(&text));
+	CU_ASSERT(authority_file_set(&file, path));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&ca_pem));
+	CU_ASSERT(has("there is a private key"));
+	expect_status("authorities_with_keys\t1\n");
+	put(path, str_cstr(&ca_pem));
+	CU_ASSERT_FALSE(look());
+	expect_status("authorities_with_keys\t0\n");
+	BIO_free(b);
+	str_fini(&text);
+	teardown();
+}
+
+/* One for authorities, one for a list. */
+static void test_folder(void)
+{
+	struct str list = STR_INIT;
+
+	setup();
+	tls_test_add_list(&list, ca, key, NULL, -60, 3600);
+	put(path, str_cstr(&ca_pem));
+	put(other_path, str_cstr(&list));
+	CU_ASSERT(authority_file_set(&file, folder));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&file.pem), str_cstr(&list)));
+	/* A list that is emptied, cut in its head, or removed stays in use. */
+	for (int how = 0; how < 3; how++) {
+		if (how == 2)
+			unlink(other_path);
+		else
+			put(other_path, how == 0 ? "" : "-----BEG");
+		look();
+		if (how == 0)
+			CU_ASSERT(has("the revocation list of \"ca\" is not there any more") &&
+			    has("; the list of before stays in use\n"));
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&file.pem), str_cstr(&list)));
+		expect_status("authorities_refused\t1\n");
+	}
+	put(other_path, "-----BEGIN X509 CRL-----\nAA");
+	CU_ASSERT_FALSE(look());
+	CU_ASSERT(has("b.pem: a part of it, that begins in line 1, cannot be read; what it was before stays\n"));
+	/* The authority is withdrawn, and its list may go with it. */
+	unlink(other_path);
+	put(path, str_cstr(&other_pem));
+	CU_ASSERT(look());
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&other_pem));
+	put(other_path, str_cstr(&list));
+	CU_ASSERT(look());
+	unlink(path);
+	CU_ASSERT(look());
+	CU_ASSERT(has("there is no certificate; no client's certificate is believed"));
+	str_fini(&list);
+	teardown();
+}
+
+static void test_ends(void)
+{
+	const int64_t day = 24 * 3600, now = (int64_t)time(NULL);
+	struct str text = STR_INIT;
+
+	CU_ASSERT(authority_list_ends_soon(now - 90 * day, now + 13 * day, now));
+	CU_ASSERT_FALSE(authority_list_ends_soon(now - 90 * day, now + 15 * day, now));
+	CU_ASSERT(authority_list_ends_soon(now - 6 * day, now + day, now));
+	CU_ASSERT_FALSE(authority_list_ends_soon(now - 2 * day, now + 2 * day, now));
+	CU_ASSERT_FALSE(authority_list_ends_soon(now - 2 * day, now - 1, now));
+	CU_ASSERT_FALSE(authority_list_ends_soon(now - 2 * day, INT64_MAX, now));
+	setup();
+	str_adds(&text, str_cstr(&ca_pem));
+	tls_test_add_list(&text, ca, key, NULL, -90 * day, 20 * day);
+	put(path, str_cstr(&text));
+	authority_file_set(&file, path);
+	str_clear(&logged);
+	authority_file_look(&file, now);
+	CU_ASSERT_EQUAL(logged.len, 0);
+	expect_status("lists_ending\t0\n");
+	authority_file_look(&file, now + 7 * day);
+	CU_ASSERT(has("W: ") && has("the revocation list of \"ca\" expires on "));
+	str_clear(&logged);
+	authority_file_look(&file, now + 7 * day + 60);
+	CU_ASSERT_EQUAL(logged.len, 0);
+	authority_file_look(&file, now + 8 * day);
+	CU_ASSERT(has("W: "));
+	str_clear(&logged);
+	authority_file_look(&file, now + 20 * day - 30);
+	str_clear(&logged);
+	authority_file_look(&file, now + 20 * day + 30);
+	CU_ASSERT(has("E: ") && has("the revocation list of \"ca\" has expired on "));
+	str_fini(&text);
+	teardown();
+}
+
+static const struct unit_case cases[] = {
+	{ "changes", test_changes },
+	{ "private keys", test_keys },
+	{ "folder", test_folder },
+	{ "lists that end", test_ends },
+	{ NULL, NULL },
+};
+UNIT_MAIN("authority_file", cases)
