@@ -6,7 +6,7 @@
  * - hold bytes that poll() does not report, and need to write before it can read, or read before it can write. So a
  *   user does not wait for the descriptor to be ready, but says what it wants to do itself (conn_watch()) and asks in
  *   the callback of the loop what it can do now (conn_ready(), which may be 0: the event was for the kind alone);
- * - end one direction by a message of its own (conn_shut()); an end without that message is then a failure;
+ * - end one direction by a message of its own (conn_shut()); an end without that message is told apart (CONN_CUT);
  * - change the bytes. Splice them, or give the descriptor away, only if conn_raw_fd() returns it.
  * No function waits. EV_READ and EV_WRITE are libev's.
  */
@@ -22,8 +22,9 @@
 
 /* Results that are not a number of bytes. */
 enum {
-	CONN_LATER = -1, /* nothing can be read, or written, now */
-	CONN_FAILED = -2 /* the connection is broken: conn_error() */
+	CONN_LATER = -1,  /* nothing can be read, or written, now */
+	CONN_FAILED = -2, /* the connection is broken: conn_error() */
+	CONN_CUT = -3     /* of reading: the stream has ended without the kind's word for that, and may not be all */
 };
 
 struct conn_state;
@@ -54,7 +55,7 @@ int conn_wants(const struct conn *c);
 int conn_ready(struct conn *c, int revents);
 
 /* Reads up to ROOM bytes (at least 1); C need not be watched. Returns their number, 0 at the end of the stream,
- * CONN_LATER or CONN_FAILED. */
+ * CONN_LATER, CONN_FAILED, or CONN_CUT, which conn_error() tells too, and which ends this direction alone. */
 ssize_t conn_read(struct conn *c, void *p, size_t room);
 /* The same, but the bytes stay to be read. */
 ssize_t conn_peek(struct conn *c, void *p, size_t room);

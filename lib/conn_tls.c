@@ -49,12 +49,13 @@ struct tls {
 	bool server : 1;
 	bool proxy_header : 1; /* a client's first bytes */
 	bool up : 1;           /* the handshake is done */
-	bool held : 1;         /* `out` may wait for the user's first bytes */
+	bool held : 1;         /* `out` waits for the user's first bytes */
 	bool more : 1;         /* libssl may have something for the user that the socket does not tell of */
 	bool dry : 1;          /* during a call: the socket has no more now */
 	bool eof : 1;          /* the socket has ended */
 	bool ended : 1;        /* the other side has said its last byte */
 	bool in_broken : 1, out_broken : 1;
+	bool cut : 1;     /* all that broke is that the socket has ended */
 	bool refused : 1; /* because of what the other side said */
 	bool told : 1;    /* the user was told of the end, or of the failure */
 	bool shut : 1;    /* we have said our last byte */
@@ -257,6 +258,12 @@ static SSL *to_call(struct tls *t)
 	return t->ssl;
 }
 
+static void ended_silently(struct tls *t)
+{
+	broke(t, t->up ? "ended without close_notify" : ENDED_WITHIN, true, false);
+	t->cut = t->up;
+}
+
 static const char *reason(const struct tls *t)
 {
 	unsigned long code = ERR_peek_last_error();
@@ -278,7 +285,7 @@ static bool judge(struct tls *t, int result)
 	if (error == SSL_ERROR_ZERO_RETURN)
 		t->ended = true;
 	else if (error == SSL_ERROR_SYSCALL && t->eof)
-		broke(t, t->up ? "ended without close_notify" : ENDED_WITHIN, true, false);
+		ended_silently(t);
 	else
 		refuse(t, reason(t));
 	ERR_clear_error();
@@ -385,7 +392,15 @@ static void come_up(struct tls *t)
 	forget_exchange(t->ssl);
 }
 
-/* The handshake, as far as it goes. A server's last words of it may be held. */
+/* A server's last words of the handshake may wait for the user's first ones: if these are to come at once, or if they
+ * are tickets alone (RFC 8446 section 4.6.1) and not what the client waits for (RFC 5246 section 7.3). */
+static bool may_hold(const struct tls *t)
+{
+	return t->up && t->server && sending.len != 0 &&
+	    ((t->base.want & EV_WRITE) != 0 || SSL_version(t->ssl) == TLS1_3_VERSION);
+}
+
+/* The handshake, as far as it goes. */
 static void shake(struct tls *t)
 {
 	t->dry = false;
@@ -405,7 +420,7 @@ static void shake(struct tls *t)
 	}
 	weigh_shown(t);
 	end_feed(t);
-	if (t->up && t->server && (t->base.want & EV_WRITE) != 0 && sending.len != 0) {
+	if (may_hold(t)) {
 		hold(t);
 		t->held = true;
 	} else {
@@ -475,7 +490,7 @@ static ssize_t take(struct tls *t, char *p, size_t room, bool peek)
 	if (!t->ended && !t->in_broken)
 		return CONN_LATER;
 	t->told = t->told || !peek;
-	return t->ended ? 0 : CONN_FAILED;
+	return t->ended ? 0 : t->cut ? CONN_CUT : CONN_FAILED;
 }
 
 static ssize_t tls_read(struct conn *c, void *p, size_t room)
@@ -538,6 +553,12 @@ static void tls_shut(struct conn *c, bool end)
 	(end ? say_end : keep_silent)(t);
 }
 
+/* Something waits for the socket. */
+static bool is_blocked(const struct tls *t)
+{
+	return t->out.len != 0 && !t->held;
+}
+
 static const char *tls_error(const struct conn *c)
 {
 	return tls_of(c)->error;
@@ -546,7 +567,7 @@ static const char *tls_error(const struct conn *c)
 static int tls_events(const struct conn *c, int want)
 {
 	const struct tls *t = tls_of(c);
-	int events = t->out.len != 0 ? EV_WRITE : 0;
+	int events = is_blocked(t) ? EV_WRITE : 0;
 
 	if (t->out_broken || t->up)
 		events |= want & EV_WRITE;
@@ -563,14 +584,14 @@ static int tls_ready(struct conn *c, int revents)
 	struct tls *t = tls_of(c);
 	int ready = revents & EV_READ;
 
-	if ((revents & EV_WRITE) != 0 && t->out.len != 0)
+	if ((revents & EV_WRITE) != 0 && is_blocked(t))
 		flush(t);
 	if (!t->up) {
 		if ((revents & EV_READ) != 0)
 			shake(t);
 		return t->up || t->out_broken ? EV_WRITE : 0; /* what a user who writes has waited for */
 	}
-	if (t->out_broken || ((revents & EV_WRITE) != 0 && t->out.len == 0))
+	if (t->out_broken || ((revents & EV_WRITE) != 0 && !is_blocked(t)))
 		ready |= EV_WRITE;
 	return ready;
 }
@@ -599,7 +620,7 @@ static bool tls_holds(const struct conn *c)
 {
 	const struct tls *t = tls_of(c);
 
-	return t->out.len != 0 && !t->out_broken;
+	return is_blocked(t) && !t->out_broken;
 }
 
 static void tls_close(struct conn *c)

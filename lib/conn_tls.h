@@ -4,10 +4,11 @@
  * take, or which its user has not read.
  * - The handshake goes on while the user waits for anything. It is done when conn_ready() says EV_WRITE, or
  *   conn_write() takes something.
- * - What a server says at the end of the handshake (tickets) leaves with the user's first bytes if it waits to write.
- * - conn_shut() sends close_notify, and the other direction goes on. The end of the stream without close_notify is a
- *   failure of that direction: who can cut the connection must not end what was said. conn_break_off() makes such an
- *   end.
+ * - What a server says at the end of the handshake leaves with the user's first bytes if it waits to write. Tickets of
+ *   TLS 1.3, for which nobody waits, leave with them in any case.
+ * - conn_shut() sends close_notify (RFC 8446 section 6.1), and the other direction goes on. The end of the stream
+ *   without it is CONN_CUT, after all bytes that came whole: who can cut the connection must not end what was said.
+ *   conn_break_off() makes such an end.
  * - A peer that makes us answer (a renegotiation that is refused, new keys) and does not take the answers is not read;
  *   one that changes its keys without need is no peer. */
 #ifndef LIB_CONN_TLS_H

@@ -478,14 +478,14 @@ enum login_tls login_offers_tls(const struct login *l)
 /* --- waiting for the client --- */
 
 /* Something came from a client that has to wait: has it closed the connection? After pipelined commands it may have
- * closed only its half (RFC 9293 section 3.6): it waits for their replies, and gets them. What it says about its TLS is
- * no byte that stays unread: it is still watched. */
+ * closed only its half (RFC 9293 section 3.6), many without close_notify: it waits for their replies, and gets them.
+ * What it says about its TLS is no byte that stays unread: it is still watched. */
 static void look_at_waiting(struct login *l)
 {
 	char byte;
 	ssize_t n = conn_peek(&l->conn, &byte, 1);
 
-	if (n == CONN_FAILED || (n == 0 && l->in.len == 0))
+	if (n == CONN_FAILED || ((n == 0 || n == CONN_CUT) && l->in.len == 0))
 		client_gone(l);
 	else if (n != CONN_LATER)
 		watch_for(l, l->out.len != 0 ? EV_WRITE : 0);

@@ -212,25 +212,32 @@ static void sink_broken(struct relay *r, int side)
 	s->done = true;
 }
 
-/* SIDE has sent its last byte. Nothing is left to write: a stream is read only after all before it was written. */
-static void source_ended(struct relay *r, int side)
+/* SIDE has sent its last byte, and has said so or not (ANNOUNCED). Nothing is left to write: a stream is read only when
+ * all before it was written. */
+static void source_ended(struct relay *r, int side, bool announced)
 {
 	note_end(r, side);
 	r->from[side].done = true;
-	/* If the other stream is done too, so is the relay, and its descriptors are closed at once. */
-	if (!r->from[!side].done)
+	if (!announced)
+		conn_break_off(&r->conn[!side]);
+	else if (!r->from[!side].done) /* else the relay is over, and its descriptors are closed at once */
 		conn_shut(&r->conn[!side]);
 }
 
-/* SIDE was cut off: nothing can be sent there any more, and what came from there may not be all. No side is told that
- * it has heard the end: who cuts one connection must not end what is said on the other. */
+/* Neither side is told that it has heard the end: it may have heard a part of something. */
+static void break_off(struct relay *r)
+{
+	conn_break_off(&r->conn[CLIENT]);
+	conn_break_off(&r->conn[SERVER]);
+}
+
+/* The connection to SIDE is broken: nothing can be sent there any more, and what came from there may not be all. */
 static void side_broken(struct relay *r, int side)
 {
 	note_end(r, side);
 	r->from[side].done = true;
 	sink_broken(r, side);
-	conn_break_off(&r->conn[CLIENT]);
-	conn_break_off(&r->conn[SERVER]);
+	break_off(r);
 }
 
 static void keep(struct stream *s, const char *p, size_t len)
@@ -317,7 +324,7 @@ static bool got_bytes(struct relay *r, int side, ssize_t n)
 	if (n == CONN_FAILED)
 		side_broken(r, side);
 	else
-		source_ended(r, side);
+		source_ended(r, side, n != CONN_CUT);
 	return false;
 }
 
@@ -413,6 +420,13 @@ static void on_turn(struct ev_loop *loop UNUSED, ev_check *w, int revents UNUSED
 	}
 }
 
+/* Ends R, of which nobody knows what is under way. */
+static void cut(struct relay *r, enum relay_end end)
+{
+	break_off(r);
+	finish(r, end);
+}
+
 static void on_idle_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	struct relay_pool *pool = t->data;
@@ -423,9 +437,9 @@ static void on_idle_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents 
 
 		next = r->next;
 		if (r->some_end && idle >= HALF_OPEN_SECONDS)
-			finish(r, (enum relay_end)r->first_end);
+			cut(r, (enum relay_end)r->first_end);
 		else if (pool->idle_seconds != 0 && idle >= pool->idle_seconds)
-			finish(r, RELAY_END_IDLE);
+			cut(r, RELAY_END_IDLE);
 	}
 }
 
@@ -549,7 +563,7 @@ bool relay_last_words(struct relay *r, const char *p, size_t len)
 
 void relay_stop(struct relay *r, enum relay_end end)
 {
-	finish(r, end);
+	cut(r, end);
 }
 
 uint64_t relay_rcvd(const struct relay *r)

@@ -2,11 +2,17 @@
  *
  * Two one-way streams, client to server and back. Each reads into one buffer that all relays of the process share and
  * writes at once; only what the other side does not take is kept, and the stream reads no more until that is written
- * (back-pressure). The end of one stream is passed on as a half-close while the other goes on; a side that was cut off
- * ends both, and neither side is told that this is the end (conn_break_off()). In each turn of the loop the relay that
- * has waited longest goes first. After a large read, if both sides are raw (lib/conn.h), the next ones go through a
- * pipe by splice(2), until they get small. A stream has a pipe only while there are bytes in it: an idle relay owns two
- * connections, no buffer and no pipe. */
+ * (back-pressure). In each turn of the loop the relay that has waited longest goes first. After a large read, if both
+ * sides are raw (lib/conn.h), the next ones go through a pipe by splice(2), until they get small. A stream has a pipe
+ * only while there are bytes in it: an idle relay owns two connections, no buffer and no pipe.
+ *
+ * The end of one stream is passed on behind all its bytes, as a half-close, while the other stream goes on; a broken
+ * connection ends both. Where an end has a word (close_notify in TLS: RFC 8446 section 6.1), that word promises that
+ * all was said. So it is said to one side only if the other side itself has ended, and has said so if it has a word for
+ * it, or after relay_last_words(). All other ends are cuts, which a side with TLS can tell from an end: a stream that
+ * ended without the word, a broken connection, relay_stop(), the idle limit, the limit of a half-open relay. For a
+ * relay knows no protocol: it cannot see whether the server was in the middle of an answer. A plain connection has no
+ * such word: how its stream ends is believed. */
 #ifndef PROXY_RELAY_H
 #define PROXY_RELAY_H
 
@@ -56,7 +62,7 @@ void relay_server_has_spoken(struct relay *r);
  * all that was said before; at no other time it is known that they would not stand in the middle of something. False:
  * they were not said. */
 bool relay_last_words(struct relay *r, const char *p, size_t len);
-/* Ends R now, from outside. */
+/* Ends R now, from outside: a cut, but for a client that has heard last words. */
 void relay_stop(struct relay *r, enum relay_end end);
 
 /* Bytes read from the client and from the server. */

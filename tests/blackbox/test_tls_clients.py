@@ -4,6 +4,7 @@ import base64
 import hashlib
 import imaplib
 import mailbox
+import os
 import poplib
 import random
 import re
@@ -95,6 +96,8 @@ class Site:
             for client in CLIENTS:
                 for protocol in PROTOCOLS:
                     self.add(f"{program}-{client}-{protocol}@example.com", B)
+        for protocol in PROTOCOLS:
+            self.add(f"silent-{protocol}@example.com", B)
         through = B + "".join(f":{protocol}={wire.port}" for protocol, wire in self.peer_wires.items())
         self.add("wire@example.com", through)
         p.write_userdb()
@@ -109,6 +112,9 @@ class Site:
     def add(self, name, mailhost):
         account = self.pool.add(Account(name, mailhost=mailhost), write=False)
         self.pool.deliver(account, LARGE)
+
+    def count(self, account):
+        return sum(len(os.listdir(os.path.join(account.maildir, kind))) for kind in ("new", "cur"))
 
     def port(self, client, protocol):
         return (self.tls_port if client == "implicit" else self.plain_port)[protocol]
@@ -399,8 +405,8 @@ def test_cut_anywhere(site, client, protocol):
 class Client:
     """A client that says itself when TLS, and when the connection, ends."""
 
-    def __init__(self, site, client, protocol):
-        self.sock = socket.create_connection(("localhost", site.port(client, protocol)), timeout=PATIENCE)
+    def __init__(self, site, client, protocol, host="localhost"):
+        self.sock = socket.create_connection((host, site.port(client, protocol)), timeout=PATIENCE)
         self.ssl = None
         if client == "starttls":
             self.until(b"\r\n")
@@ -408,7 +414,7 @@ class Client:
             assert self.until(b"\r\n").startswith((b"s OK", b"+OK"))
         if client != "plain":
             self.inside, self.outside = ssl.MemoryBIO(), ssl.MemoryBIO()
-            self.ssl = trusting(site.authority.cert).wrap_bio(self.inside, self.outside, server_hostname="localhost")
+            self.ssl = trusting(site.authority.cert).wrap_bio(self.inside, self.outside, server_hostname=host)
             self.do(self.ssl.do_handshake)
         if client != "starttls":
             self.until(b"\r\n")
@@ -516,15 +522,53 @@ def test_client_says_that_it_ends(ends, and_tcp):
     assert announced
 
 
-def test_client_is_cut_off(ends):
-    """The end of the stream without close_notify ends the session at both nodes, at once; nobody waits for an answer."""
-    client, protocol, _, c = ends
-    if client == "plain":
-        c.sock.shutdown(socket.SHUT_WR)
-        assert c.rest()[1]
-        return
+def test_client_ends_silently(ends):
+    """The end of the stream without close_notify ends the session at both nodes, at once. The servers' own end is one."""
+    _, _, _, c = ends
     c.sock.shutdown(socket.SHUT_WR)
-    assert c.rest() == (b"", False)
+    assert c.rest() == (b"", True)
+
+
+def pipelined(account, protocol):
+    """What is said at once from the login on, and how the answers to each of it but to the first ones begin."""
+    if protocol == "imap":
+        return [f"a LOGIN {account.name} {account.password}\r\n".encode(), b"b APPEND INBOX {8+}\r\nA: b\r\n\r\n\r\n", b"c NOOP\r\n",
+                b"d APPEND INBOX {8+}\r\nA: b\r\n", b"\r\n\r\n", b"e LOGOUT\r\n"], [b"b OK", b"c OK", b"", b"d OK", b"e OK"]
+    return [f"USER {account.name}\r\nPASS {account.password}\r\n".encode(), b"STAT\r\n", b"LIST 2\r\n", b"QUIT\r\n"], \
+        [b"+OK 2 ", b"+OK 2 ", b"+OK"]
+
+
+@pytest.mark.parametrize("host", [A, B], ids=["relayed", "here"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_silent_end_behind_commands(site, protocol, host):
+    """A client that ends the connection without close_notify, behind or within the records of its commands: what came whole is
+    done, and answered, and nothing else."""
+    account = site.pool.accounts[f"silent-{protocol}@example.com"]
+    words, answers = pipelined(account, protocol)
+    appended = site.count(account)
+    for at in range(1, len(words)):
+        for short in 0, 1, 10:
+            c = Client(site, "implicit", protocol, host)
+            sizes = []
+            for text in words[:at + 1]:
+                c.ssl.write(text)
+                sizes.append(c.outside.pending - sum(sizes))
+            c.sock.sendall(c.outside.read()[:sum(sizes) - short])
+            c.sock.shutdown(socket.SHUT_WR)
+            whole = at if short == 0 else at - 1
+            got, announced = c.rest()
+            c.sock.close()
+            if whole == 0:  # a client that ends behind its credentials may get their answer
+                assert announced and b" OK " not in got.partition(b"a OK")[2], got
+                continue
+            lines = iter(got.split(b"\r\n"))
+            for expected in answers[:whole]:
+                assert expected == b"" or any(line.startswith(expected) for line in lines), (at, short, expected, got)
+            for other in answers[whole:]:
+                assert other == b"" or not any(line.startswith(other) for line in lines), (at, short, other, got)
+            assert announced
+            appended += sum(answer in (b"b OK", b"d OK") for answer in answers[:whole])
+    assert site.count(account) == appended
 
 
 def test_server_ends(ends):

@@ -73,7 +73,7 @@ static void on_event(struct ev_loop *loop, ev_io *io, int revents)
 		return;
 	}
 	u->end = n;
-	if (n == CONN_FAILED)
+	if (n == CONN_FAILED || n == CONN_CUT)
 		u->why = conn_error(&u->conn);
 	if (n != CONN_LATER)
 		conn_watch(loop, &u->conn, 0);
@@ -377,7 +377,7 @@ static void test_end_goes_later(int version)
 	end_two(&t);
 }
 
-/* What was written before arrives, and its end is a failure; what comes the other way is read on. */
+/* What was written before arrives, and its end is a cut; what comes the other way is read on. */
 static void test_break_off(int version)
 {
 	struct two t;
@@ -390,7 +390,7 @@ static void test_break_off(int version)
 	conn_shut(&t.server.conn); /* too late */
 	run(&t, 65536);
 	expect(&t.client, "part of");
-	CU_ASSERT_EQUAL(t.client.end, CONN_FAILED);
+	CU_ASSERT_EQUAL(t.client.end, CONN_CUT);
 	CU_ASSERT_STRING_EQUAL(t.client.why, "ended without close_notify");
 	say(&t.client, "still here");
 	run(&t, 65536);
@@ -487,17 +487,50 @@ static void test_calls(int version)
 	end_two(&t);
 }
 
-/* A user who does not write: the tickets leave all the same. */
-static void test_tickets_leave(int version)
-{
-	struct two t;
+static unsigned tickets;
 
-	begin_two(&t, version);
-	run(&t, 65536);
-	CU_ASSERT_EQUAL(tls_of(&t.server.conn)->out.len, 0);
-	CU_ASSERT_EQUAL(tls_of(&t.server.conn)->held, false);
-	CU_ASSERT_EQUAL(t.server.readable + t.server.writable, 0);
-	end_two(&t);
+static int on_ticket(SSL *ssl UNUSED, SSL_SESSION *s UNUSED)
+{
+	tickets++;
+	return 0;
+}
+
+/* A user who does not wait to write: what the client waits for leaves at once, and tickets, for which it does not, with
+ * the first answer, or with the end. Until then the loop is not called for them. */
+static void test_tickets_wait(int version)
+{
+	const bool waits = version == TLS1_3_VERSION;
+
+	SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_CLIENT);
+	SSL_CTX_sess_set_new_cb(client_ctx, on_ticket);
+	for (int says = 0; says < 2; says++) {
+		struct two t;
+
+		begin_two(&t, version);
+		sends = tickets = 0;
+		run(&t, 65536);
+		CU_ASSERT(conn_is_up(&t.client.conn));
+		CU_ASSERT_EQUAL(sends, 3 - waits); /* the client's hello is out already */
+		CU_ASSERT_EQUAL(tls_of(&t.server.conn)->out.len != 0, waits);
+		CU_ASSERT_FALSE(conn_holds(&t.server.conn));
+		CU_ASSERT_EQUAL(t.server.readable + t.server.writable, 0);
+		t.server.calls = sends = 0;
+		turn(t.loop, 3);
+		CU_ASSERT_EQUAL(t.server.calls, 0);
+		CU_ASSERT(!waits || tickets == 0);
+		if (says)
+			say(&t.server, "OK");
+		else
+			conn_shut(&t.server.conn);
+		CU_ASSERT_EQUAL(sends, 1);
+		run(&t, 65536);
+		CU_ASSERT(!waits || tickets != 0);
+		expect(&t.client, says ? "OK" : "");
+		CU_ASSERT_EQUAL(tls_of(&t.server.conn)->out.cap, 0);
+		end_two(&t);
+	}
+	SSL_CTX_sess_set_new_cb(client_ctx, NULL);
+	SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_OFF);
 }
 
 /* A part of a record is nothing to be told of, and the loop waits for the rest of it. */
@@ -560,6 +593,7 @@ static void test_idle(int version)
 	begin_two(&t, version);
 	run(&t, 65536);
 	say(&t.client, "x");
+	say(&t.server, "y");
 	run(&t, 65536);
 	calls = t.client.calls + t.server.calls;
 	recvs = sends = 0;
@@ -596,7 +630,8 @@ static size_t record_client(int version, char *wire, size_t room)
 	return len;
 }
 
-/* The stream ends behind each byte: what came whole is told, then the failure, once, and never an end. */
+/* The stream ends behind each byte: what came whole is told, then the cut, or the failure of the handshake, once, never
+ * an end. */
 static void test_cut_off(int version)
 {
 	static char wire[65536];
@@ -620,7 +655,7 @@ static void test_cut_off(int version)
 		turn(t.loop, 5);
 		CU_ASSERT(t.server.got.len == 0 || strcmp(t.server.got.data, "hello") == 0);
 		whole += t.server.got.len != 0;
-		CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
+		CU_ASSERT_EQUAL(t.server.end, tls_of(&t.server.conn)->up ? CONN_CUT : CONN_FAILED);
 		CU_ASSERT_PTR_NOT_NULL(t.server.why);
 		if (tls_of(&t.server.conn)->up) {
 			CU_ASSERT_STRING_EQUAL(t.server.why, "ended without close_notify");
@@ -695,7 +730,7 @@ static void test_changed_bytes(int version)
 		shutdown(t.from_server, SHUT_WR);
 		turn(t.loop, 5);
 		expect(&t.server, "");
-		CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
+		CU_ASSERT(t.server.end == CONN_FAILED || t.server.end == CONN_CUT); /* of a longer one */
 		conn_shut(&t.server.conn);
 		end_two(&t);
 	}
@@ -718,7 +753,7 @@ static void test_reset(int version)
 	conn_watch(t.loop, &t.server.conn, EV_READ);
 	turn(t.loop, 5);
 	expect(&t.server, "last words");
-	CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
+	CU_ASSERT_EQUAL(t.server.end, CONN_CUT);
 	end_two(&t);
 }
 
@@ -784,7 +819,7 @@ static void test_shut_early(int version)
 	turn(t.loop, 1);
 	conn_close(t.loop, &t.server.conn);
 	run(&t, 65536);
-	CU_ASSERT_EQUAL(t.client.end, CONN_FAILED);
+	CU_ASSERT_EQUAL(t.client.end, version == TLS1_2_VERSION ? CONN_FAILED : CONN_CUT);
 	end_two(&t);
 }
 
@@ -1155,7 +1190,7 @@ FOR_BOTH(test_break_off)
 FOR_BOTH(test_peek)
 FOR_BOTH(test_take_over)
 FOR_BOTH(test_calls)
-FOR_BOTH(test_tickets_leave)
+FOR_BOTH(test_tickets_wait)
 FOR_BOTH(test_keys_forgotten)
 FOR_BOTH(test_idle)
 FOR_BOTH(test_cut_off)
@@ -1194,7 +1229,7 @@ static const struct unit_case cases[] = {
 	{ "peek", both_test_peek },
 	{ "take over", both_test_take_over },
 	{ "system calls", both_test_calls },
-	{ "tickets leave", both_test_tickets_leave },
+	{ "tickets wait", both_test_tickets_wait },
 	{ "keys of the exchange", both_test_keys_forgotten },
 	{ "idle", both_test_idle },
 	{ "a part of a record", both_test_part_of_record },

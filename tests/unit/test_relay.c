@@ -18,8 +18,8 @@
 #include "tests/unit/coded.h"
 #include "tests/unit/tls_test.h"
 
-/* The wall clock of this program can be set, also for its libraries. */
-static time_t wall_step;
+/* The wall clock of this program can be set, also for its libraries; the other one jumps. */
+static time_t wall_step, jump;
 
 int clock_gettime(clockid_t id, struct timespec *t)
 {
@@ -27,6 +27,8 @@ int clock_gettime(clockid_t id, struct timespec *t)
 
 	if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
 		t->tv_sec += wall_step;
+	if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE)
+		t->tv_sec += jump;
 	return result;
 }
 
@@ -695,17 +697,22 @@ static void on_far(struct ev_loop *loop, ev_io *io, int revents)
 	}
 }
 
+static void start_rig(struct rig *g, unsigned idle)
+{
+	ends = 0;
+	far_end = CONN_LATER;
+	g->loop = ev_loop_new(EVFLAG_AUTO);
+	g->pool = relay_pool_new(g->loop, idle, on_end, (void *)(uintptr_t) "arg");
+}
+
 /* FAR is a client with TLS of the relay, whose server is plain. */
-static void start_far(struct rig *g, struct conn *far)
+static void start_far(struct rig *g, struct conn *far, unsigned idle)
 {
 	struct str none = STR_INIT;
 	struct conn c, s;
 	int client[2], server[2];
 
-	ends = 0;
-	far_end = CONN_LATER;
-	g->loop = ev_loop_new(EVFLAG_AUTO);
-	g->pool = relay_pool_new(g->loop, 0, on_end, (void *)(uintptr_t) "arg");
+	start_rig(g, idle);
 	pair(client);
 	pair(server);
 	g->client = -1;
@@ -725,7 +732,7 @@ static void hears_of_the_end(bool cut, bool client_has_ended)
 	struct conn far;
 	struct rig g;
 
-	start_far(&g, &far);
+	start_far(&g, &far, 0);
 	CU_ASSERT_EQUAL(conn_write(&far, "hello", 5), 5);
 	if (client_has_ended)
 		conn_shut(&far);
@@ -737,7 +744,7 @@ static void hears_of_the_end(bool cut, bool client_has_ended)
 	g.server = -1;
 	turn(&g, 3);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&far_heard), "part of");
-	CU_ASSERT_EQUAL(far_end, cut ? CONN_FAILED : 0);
+	CU_ASSERT_EQUAL(far_end, cut ? CONN_CUT : 0);
 	str_fini(&far_heard);
 	conn_close(g.loop, &far);
 	turn(&g, 3);
@@ -751,22 +758,172 @@ static void test_end_and_cut(void)
 		hears_of_the_end((i & 1) != 0, (i & 2) != 0);
 }
 
-/* FAR itself is cut off while a part of the answer waits for it: what it has got is not all, and nobody says so. */
-static void test_far_cut_off(void)
+/* FAR ends without a word, as many programs do: the server gets what was said before, and answers it. */
+static void test_far_ends_silently(void)
 {
 	struct conn far;
 	struct rig g;
 
-	start_far(&g, &far);
+	start_far(&g, &far, 0);
 	CU_ASSERT_EQUAL(write(g.server, "part of", 7), 7);
-	turn(&g, 3);
+	CU_ASSERT_EQUAL(conn_write(&far, "hello", 5), 5);
 	shutdown(far.io.fd, SHUT_WR);
 	turn(&g, 3);
-	CU_ASSERT_EQUAL(far_end, CONN_FAILED);
-	CU_ASSERT_EQUAL(ends, 1);
+	expect(g.server, "hello");
+	expect(g.server, "");
+	CU_ASSERT_EQUAL(ends, 0);
+	CU_ASSERT_EQUAL(far_end, CONN_LATER);
+	CU_ASSERT_EQUAL(write(g.server, " all", 4), 4);
+	close(g.server);
+	g.server = -1;
+	turn(&g, 3);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&far_heard), "part of all");
+	CU_ASSERT_EQUAL(far_end, 0);
+	CU_ASSERT(ends == 1 && last_end == RELAY_END_CLIENT);
 	str_fini(&far_heard);
 	conn_close(g.loop, &far);
 	finish(&g);
+}
+
+/* Until the relay has ended. */
+static void wait_for_end(struct rig *g)
+{
+	for (int i = 0; i < 100 && ends == 0; i++) {
+		ev_run(g->loop, EVRUN_NOWAIT);
+		usleep(20000);
+	}
+	turn(g, 3);
+}
+
+enum stop { KICKED, KICKED_WITH_WORDS, IDLE, HALF_OPEN };
+
+/* The relay is ended in the middle of what the server says, or with last words: only these are the end. */
+static void stopped(enum stop how)
+{
+	struct conn far;
+	struct rig g;
+
+	start_far(&g, &far, 9); /* it is looked at each second */
+	if (how != KICKED_WITH_WORDS)
+		CU_ASSERT_EQUAL(write(g.server, "part of", 7), 7);
+	if (how == HALF_OPEN)
+		conn_shut(&far);
+	turn(&g, 3);
+	if (how <= KICKED_WITH_WORDS)
+		relay_pool_each(g.pool, kick_it, &(bool){ how == KICKED_WITH_WORDS });
+	else
+		jump += how == IDLE ? 10 : 301;
+	wait_for_end(&g);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&far_heard), how == KICKED_WITH_WORDS ? "bye\n" : "part of");
+	CU_ASSERT_EQUAL(far_end, how == KICKED_WITH_WORDS ? 0 : CONN_CUT);
+	CU_ASSERT_EQUAL(last_end, how == IDLE ? RELAY_END_IDLE : how == HALF_OPEN ? RELAY_END_CLIENT : RELAY_END_KICK);
+	str_fini(&far_heard);
+	conn_close(g.loop, &far);
+	finish(&g);
+}
+
+static void test_stopped(void)
+{
+	for (enum stop how = KICKED; how <= HALF_OPEN; how++)
+		stopped(how);
+}
+
+/* Carries what there is between two ends of wires, both ways. */
+static void carry(struct rig *g, int a, int b)
+{
+	char wire[4096];
+	ssize_t n;
+
+	for (int i = 0; i < 8; i++) {
+		turn(g, 2);
+		if ((n = read(a, wire, sizeof(wire))) > 0)
+			CU_ASSERT_EQUAL(write(b, wire, (size_t)n), n);
+		if ((n = read(b, wire, sizeof(wire))) > 0)
+			CU_ASSERT_EQUAL(write(a, wire, (size_t)n), n);
+		if (n == 0)
+			shutdown(a, SHUT_WR);
+	}
+}
+
+/* Lets FAR say three records, of which the wire from A to B passes on CUT bytes in all, then no more. Returns the bytes
+ * of text in what passed whole, and how long the whole was. */
+static size_t say_and_cut(struct conn *far, int a, int b, size_t cut, size_t *total)
+{
+	static const char *const lines[] = { "one\r\n", "two\r\n", "three\r\n" };
+	size_t whole = 0;
+
+	*total = 0;
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		size_t len = strlen(lines[i]), passed;
+		char wire[256];
+		ssize_t n;
+
+		CU_ASSERT_EQUAL(conn_write(far, lines[i], len), (ssize_t)len);
+		n = read(a, wire, sizeof(wire));
+		CU_ASSERT_FATAL(n > (ssize_t)len);
+		passed = MIN((size_t)n, cut - MIN(cut, *total));
+		CU_ASSERT_EQUAL(write(b, wire, passed), (ssize_t)passed);
+		whole += passed == (size_t)n ? len : 0;
+		*total += (size_t)n;
+	}
+	shutdown(b, SHUT_WR);
+	return whole;
+}
+
+/* The stream from FAR, a client or (CONNECTS) a server with TLS, is cut behind CUT bytes: all that came whole is passed
+ * on before the end is, and the other stream goes on to its own end. Returns what there is to cut. */
+static size_t far_cut(enum side side, size_t cut)
+{
+	struct str none = STR_INIT;
+	int end[2], near[2], plain[2];
+	struct conn far, c, s;
+	size_t whole, total;
+	struct rig g;
+	char got[64];
+
+	start_rig(&g, 0);
+	pair(end);
+	pair(near);
+	pair(plain);
+	g.client = plain[0];
+	g.server = near[0];
+	conn_open(&far, end[0], on_far, &far);
+	watched(&g, side == ACCEPTS ? &c : &s, near[1], side);
+	watched(&g, side == ACCEPTS ? &s : &c, plain[1], PLAIN);
+	if (side == ACCEPTS)
+		conn_tls_connect(g.loop, &far, SSL_new(client_ctx));
+	else
+		conn_tls_accept(g.loop, &far, server_ctx);
+	conn_watch(g.loop, &far, EV_READ);
+	relay_conns(&g, &c, &s, &none, &none);
+	carry(&g, end[1], near[0]);
+	whole = say_and_cut(&far, end[1], near[0], cut, &total);
+	carry(&g, end[1], near[0]);
+	if (whole != 0)
+		CU_ASSERT_EQUAL(read(g.client, got, sizeof(got)), (ssize_t)whole);
+	CU_ASSERT_EQUAL(read(g.client, got, sizeof(got)), 0);
+	CU_ASSERT_EQUAL(write(g.client, "answer", 6), 6);
+	close(g.client);
+	g.client = -1;
+	carry(&g, end[1], near[0]);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&far_heard), "answer");
+	CU_ASSERT_EQUAL(far_end, 0);
+	CU_ASSERT_EQUAL(ends, 1);
+	str_fini(&far_heard);
+	conn_close(g.loop, &far);
+	close(end[1]);
+	finish(&g);
+	return total;
+}
+
+static void test_far_cut(void)
+{
+	size_t total = 100;
+
+	for (size_t cut = 0; cut <= total; cut++)
+		total = far_cut(ACCEPTS, cut);
+	for (size_t cut = 0; cut <= total; cut++)
+		far_cut(CONNECTS, cut);
 }
 
 /* The same through a connection of another kind, where nothing can be spliced and poll() does not report everything. */
@@ -814,7 +971,9 @@ CODED(test_stop_and_idle)
 static void test_ends_tls(void)
 {
 	with_tls(test_end_and_cut);
-	with_tls(test_far_cut_off);
+	with_tls(test_far_ends_silently);
+	with_tls(test_far_cut);
+	with_tls(test_stopped);
 }
 
 static const struct unit_case cases[] = {
