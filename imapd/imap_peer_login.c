@@ -347,6 +347,7 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	if (wants_starttls(l)) {
 		if (!text_is_word(word, len, "OK"))
 			return no_tls(l, all, word, len, line);
+		peer_login_take_greeting_in_clear(l, all);
 		str_adds(out, TAG_TLS " STARTTLS\r\n");
 		l->peer.state = PEER_STARTTLS;
 		return BACKEND_STEP_ASK;
@@ -377,10 +378,13 @@ static enum backend_step on_starttls(struct login *l, const char *line, struct s
 	return BACKEND_STEP_TLS;
 }
 
-/* A tagged line within TLS, before the login: the reply to CAPABILITY, in which our nodes have their mark. */
+/* A tagged line within TLS, before the login: the reply to CAPABILITY, in which our nodes have their mark. Older ones
+ * are known by the mechanism that no other server has. */
 static enum backend_step on_secure(struct login *l, const char *line, struct str *out)
 {
 	peer_login_take_greeting(l, line);
+	if ((l->peer.caps & CAP_TOKEN) != 0)
+		peer_login_is_old_node(l);
 	return begin_login(l, out);
 }
 

@@ -26,6 +26,19 @@ void peer_login_take_greeting(struct login *l, const char *line)
 		memcpy(l->peer.node_id, id, NODE_ID_LEN);
 }
 
+void peer_login_take_greeting_in_clear(struct login *l, const char *line)
+{
+	peer_login_take_greeting(l, line);
+	l->peer.mark = NODE_MARK_NONE;
+}
+
+void peer_login_is_old_node(struct login *l)
+{
+	if (l->peer.mark == NODE_MARK_NONE && l->peer.node_id[0] != '\0' &&
+	    strcmp(l->peer.node_id, l->set->node_id) != 0)
+		l->peer.mark = NODE_MARK_OTHER;
+}
+
 bool peer_login_has_token(const struct login *l)
 {
 	return l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0;

@@ -37,6 +37,12 @@ const struct auth_target *peer_login_target(const struct login *l);
 /* LINE, without its line end, is the peer's greeting, or a line of the same form that it has sent within
  * TLS: fills peer.mark and peer.node_id. */
 void peer_login_take_greeting(struct login *l, const char *line);
+/* The same, of a greeting in clear before TLS. It counts for nothing but the id of a node that says within TLS that it
+ * is one, and has no mark there: peer_login_is_old_node(). Somebody between may have made the id up: then that node
+ * takes no token. */
+void peer_login_take_greeting_in_clear(struct login *l, const char *line);
+/* The peer has said within TLS that it is a node, and may be of a version that has no mark there. */
+void peer_login_is_old_node(struct login *l);
 /* We can make a token for the peer, if it accepts tokens: it is a node, and there is a pool secret. */
 bool peer_login_has_token(const struct login *l);
 /* Appends, in base64, the SASL message of a login at a peer when the client's password is not known: our

@@ -25,7 +25,8 @@ enum state {
 	PEER_AUTH
 };
 
-enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4 };
+/* SAID_...: in clear, before TLS. */
+enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4, CAP_NODE = 8, CAP_SAID_XCLIENT = 16, CAP_SAID_TOKEN = 32 };
 
 static void add_attribute(struct str *out, const char *name, const char *value)
 {
@@ -202,14 +203,29 @@ static enum backend_step on_refusal(struct login *l, const char *line, enum logi
 	return peer_login_fail(l, f, line);
 }
 
-/* What LINE, the greeting or the like, says about the peer. */
+/* What LINE, the greeting or the like, says that the peer takes. */
+static unsigned read_caps(const char *line)
+{
+	return (strstr(line, "[XCLIENT]") != NULL ? CAP_XCLIENT : 0U) |
+	    (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL ? CAP_TOKEN : 0U);
+}
+
 static void take_greeting(struct login *l, const char *line)
 {
 	peer_login_take_greeting(l, line);
-	if (strstr(line, "[XCLIENT]") != NULL)
-		l->peer.caps |= CAP_XCLIENT;
-	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
-		l->peer.caps |= CAP_TOKEN;
+	l->peer.caps |= read_caps(line);
+}
+
+/* The greeting is the only place where servers announce XCLIENT, but in clear somebody between may have said it. So it
+ * is a reason to try XCLIENT within TLS, with nothing behind it before its reply. A node whose CAPA has no mark yet is
+ * known by the list, and gets all that it takes. */
+static void take_greeting_in_clear(struct login *l, const char *line)
+{
+	unsigned caps = read_caps(line);
+
+	peer_login_take_greeting_in_clear(l, line);
+	l->peer.caps |=
+	    ((caps & CAP_XCLIENT) != 0 ? CAP_SAID_XCLIENT : 0U) | ((caps & CAP_TOKEN) != 0 ? CAP_SAID_TOKEN : 0U);
 }
 
 static enum backend_step begin_login(struct login *l, struct str *out)
@@ -220,11 +236,26 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 		return peer_login_fail(l, FAILURE_CONTROL_CHARS, "");
 	if (by_other(l) && !by_token(l) && l->reply->master_user[0] == '\0')
 		return peer_login_fail(l, FAILURE_NO_MASTER, "");
-	if (l->peer.mark == NODE_MARK_NONE && (l->peer.caps & CAP_XCLIENT) == 0)
+	if (l->peer.mark != NODE_MARK_NONE || (l->peer.caps & CAP_XCLIENT) != 0) {
+		l->peer.caps |= CAP_PIPELINES;
+		send_flight(l, out);
+		return BACKEND_STEP_MORE;
+	}
+	if ((l->peer.caps & CAP_SAID_XCLIENT) == 0)
 		return next(l, out, PEER_XCLIENT);
-	l->peer.caps |= CAP_PIPELINES;
-	send_flight(l, out);
+	add_xclient(l, out);
+	l->peer.state = PEER_XCLIENT;
 	return BACKEND_STEP_MORE;
+}
+
+/* The end of the reply to CAPA. */
+static enum backend_step begin_login_within_tls(struct login *l, struct str *out)
+{
+	if ((l->peer.caps & CAP_NODE) != 0 && l->peer.mark == NODE_MARK_NONE) {
+		peer_login_is_old_node(l);
+		l->peer.caps |= l->peer.mark != NODE_MARK_NONE && (l->peer.caps & CAP_SAID_TOKEN) != 0 ? CAP_TOKEN : 0U;
+	}
+	return begin_login(l, out);
 }
 
 static bool wants_stls(const struct login *l)
@@ -251,6 +282,7 @@ static enum backend_step on_clear(struct login *l, const char *line, bool ok, st
 	if (!ok)
 		return no_tls(l, line);
 	if (l->peer.state == PEER_GREETING) {
+		take_greeting_in_clear(l, line);
 		str_adds(out, "STLS\r\n");
 		l->peer.state = PEER_STLS;
 		return BACKEND_STEP_ASK;
@@ -267,7 +299,9 @@ static enum backend_step on_capa(struct login *l, const char *line, bool ok, str
 		take_greeting(l, line);
 		l->peer.state = PEER_CAPA_LIST;
 	} else if (l->peer.state == PEER_CAPA || strcmp(line, ".") == 0) {
-		return begin_login(l, out);
+		return begin_login_within_tls(l, out);
+	} else if (strcasecmp(line, "IMPLEMENTATION Waypost") == 0) {
+		l->peer.caps |= CAP_NODE;
 	}
 	return BACKEND_STEP_ASK;
 }

@@ -537,7 +537,7 @@ def test_starttls(node, authority, protocol):
             assert p.noop().startswith(b"+OK echo")
             p.quit()
             assert peer.last.before == b"STLS"
-            assert [w[0] for w in peer.last.commands[:3]] == [b"CAPA", b"USER", b"PASS"]
+            assert [w[0] for w in peer.last.commands[:4]] == [b"CAPA", b"XCLIENT", b"USER", b"PASS"]
     finally:
         peer.close()
 

@@ -599,10 +599,16 @@ static void test_peer_starttls(void)
 	TALK(d, "u", "p", false, false, IMAP_TLS "=> INVALID ", "* OK hi", "S OK go", "+ go on");
 	TALK(d, "u", "p", false, false, IMAP_TLS "=> INVALID ", "* OK hi", "S OK go", "S OK again");
 	d = &pop3_login_dialect;
-	TALK(d, "u", "p", false, false, POP3_TLS "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
-	    "+OK [XCLIENT] [X-WAYPOST-TOKEN] " SOME_MARK, "+OK go", "+OK", "USER", ".", "+OK", "+OK");
-	TALK(d, "u", "p", false, false, POP3_TLS "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK [XCLIENT] hi",
-	    "+OK go", "-ERR what", "+OK", "+OK");
+	/* XCLIENT, too, is announced by the greeting alone: it is tried, and its reply waited for. */
+	for (int takes = 0; takes < 2; takes++) {
+		TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
+		    "+OK [XCLIENT] [X-WAYPOST-TOKEN] " SOME_MARK, "+OK go", "+OK", "USER", ".", takes ? "+OK" : "-ERR",
+		    "+OK", "+OK");
+		TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
+		    "+OK [XCLIENT] hi", "+OK go", "-ERR what", takes ? "+OK" : "-ERR", "+OK", "+OK");
+	}
+	TALK(d, "u", "p", false, false, POP3_TLS "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK go",
+	    "-ERR what", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi",
 	    "+OK go", "+OK [XCLIENT] list", "+OK", "-ERR", ".", "+OK", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, POP3_TLS "=> INVALID ", "+OK hi", "+OK go", "what");
@@ -990,15 +996,22 @@ static void test_alerts(void)
 #define SIGNED_ID FORWARDED_ID("5:0000000000000000000000000000000000000000000000000000000000000000")
 #define NODE_XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure WAYPOST-AUTH=none\r\n"
 
-static bool sends_token(const char *greeting)
+static bool sends_token_after(const struct login_dialect *d, const char *const *lines)
 {
-	const char *const lines[] = { greeting, NULL };
-	char *all = talk(&imap_login_dialect, lines, "u", "p", false, false);
-	bool sent = strstr(all, "L AUTHENTICATE X-WAYPOST-TOKEN ") != NULL;
+	char *all = talk(d, lines, "u", "p", false, false);
+	bool sent =
+	    strstr(all, d == &imap_login_dialect ? "L AUTHENTICATE X-WAYPOST-TOKEN " : "AUTH X-WAYPOST-TOKEN ") != NULL;
 
 	CU_ASSERT(sent || strstr(all, "=> NO_MASTER") != NULL);
 	mem_free(&all);
 	return sent;
+}
+
+static bool sends_token(const char *greeting)
+{
+	const char *const lines[] = { greeting, NULL };
+
+	return sends_token_after(&imap_login_dialect, lines);
 }
 
 /* A node whose greeting lists nothing may ask clients for certificates; tokens it takes all the same. */
@@ -1010,6 +1023,37 @@ static void test_token_without_a_list(void)
 	CU_ASSERT(sends_token("* OK " MARK(OTHER)));
 	CU_ASSERT_FALSE(sends_token("* OK [CAPABILITY IMAP4rev1] " MARK(OTHER)));
 	CU_ASSERT_FALSE(sends_token("* OK hi"));
+	signed_at = 0;
+	without_password = false;
+}
+
+/* A node of before nodes had a mark within TLS. That it is a node counts only if it says so there; the mark that it has
+ * in clear tells its id, and no more. */
+static void test_old_node_behind_starttls(void)
+{
+	static const char *const imap[][6] = {
+		{ "* OK " MARK(OTHER), "S OK go", "* CAPABILITY IMAP4rev1 ID AUTH=X-WAYPOST-TOKEN", "C OK done", NULL },
+		{ "* OK hi", "S OK go", "* CAPABILITY IMAP4rev1 ID AUTH=X-WAYPOST-TOKEN", "C OK done", NULL },
+		{ "* OK [CAPABILITY ID AUTH=X-WAYPOST-TOKEN] " MARK(OTHER), "S OK go", "* CAPABILITY IMAP4rev1 ID",
+		    "C OK done", NULL },
+		{ "* OK " MARK(SELF), "S OK go", "* CAPABILITY IMAP4rev1 ID AUTH=X-WAYPOST-TOKEN", "C OK done", NULL },
+	};
+	static const char *const pop3[][7] = {
+		{ "+OK [XCLIENT] [X-WAYPOST-TOKEN] " MARK(OTHER), "+OK", "+OK", "IMPLEMENTATION Waypost", ".", NULL },
+		{ "+OK [XCLIENT] " MARK(OTHER), "+OK", "+OK", "IMPLEMENTATION Waypost", ".", NULL },
+		{ "+OK [XCLIENT] [X-WAYPOST-TOKEN] " MARK(OTHER), "+OK", "+OK", "USER", ".", NULL },
+		{ "+OK [XCLIENT] [X-WAYPOST-TOKEN] hi", "+OK", "+OK", "IMPLEMENTATION Waypost", ".", NULL },
+		{ "+OK [XCLIENT] [X-WAYPOST-TOKEN] " MARK(SELF), "+OK", "+OK", "IMPLEMENTATION Waypost", ".", NULL },
+	};
+
+	without_password = true;
+	signed_at = 5;
+	peer_tls = PEER_TLS_STARTTLS;
+	for (size_t i = 0; i < ARRAY_LEN(imap); i++)
+		CU_ASSERT_EQUAL(sends_token_after(&imap_login_dialect, imap[i]), i == 0);
+	for (size_t i = 0; i < ARRAY_LEN(pop3); i++)
+		CU_ASSERT_EQUAL(sends_token_after(&pop3_login_dialect, pop3[i]), i == 0);
+	peer_tls = PEER_TLS_NONE;
 	signed_at = 0;
 	without_password = false;
 }
@@ -1311,6 +1355,7 @@ static const struct unit_case cases[] = {
 	{ "signatures of forwarded identities", test_hop_auth },
 	{ "words about TLS of a forwarded login", test_hop_tls },
 	{ "notes of peers", test_peer_notes },
+	{ "an old node behind STARTTLS", test_old_node_behind_starttls },
 	{ "a token where nothing is listed", test_token_without_a_list },
 	{ "nodes that want TLS", test_node_needs_tls },
 	{ "notes to peers", test_notes },
