@@ -12,7 +12,8 @@
 #include "lib/mem.h"
 
 enum {
-	RETIRED_SECONDS = 120,  /* that a key still signs for handshakes that began with its certificate */
+	RETIRED_SECONDS = 120,  /* that a key still signs, at least, for handshakes that began with its certificate */
+	EXPIRY_SECONDS = 10,    /* between two looks for keys that need to sign no more */
 	COMPLAINT_SECONDS = 10, /* between two lines about refused signatures */
 	UNREAD_MAX = 100        /* answers that a worker has not taken: ours waits for each */
 };
@@ -26,19 +27,12 @@ struct worker {
 	unsigned unread;
 };
 
-/* A key that was taken from the workers. */
-struct leaving {
-	struct leaving *next;
-	ev_timer timer;
-	uint32_t key;
-};
-
 static struct {
 	struct role_ctx ctx;
 	struct keyring *ring;
 	struct worker *workers;
-	struct leaving *leaving;
-	bool whole; /* the master has sent all that there was at the start */
+	ev_timer expiry; /* runs while there are retired keys */
+	bool whole;      /* the master has sent all that there was at the start */
 	/* The PEM of the key of which the master has not sent everything yet. */
 	struct str pem;
 	struct str ocsp;
@@ -189,37 +183,24 @@ static bool read_file(int fd, const struct control_key *m)
 	return false;
 }
 
-static void on_left(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+static void on_expiry(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
-	struct leaving *l = t->data;
-
-	ev_timer_stop(loop, t);
-	keyring_drop(keyd.ring, l->key);
-	for (struct leaving **p = &keyd.leaving; *p != NULL; p = &(*p)->next) {
-		if (*p == l) {
-			*p = l->next;
-			break;
-		}
-	}
-	mem_free(&l);
+	if (!keyring_expire(keyd.ring, clock_seconds()))
+		ev_timer_stop(loop, t);
 }
 
 /* New clients are offered KEY no more; it signs for a while. */
 static void retire(uint32_t key)
 {
-	struct leaving *l;
-
 	key_gone_write(&out, key); /* even of one that only a key process before this one had */
 	tell_all();
-	if (!keyring_retire(keyd.ring, key))
+	if (!keyring_retire(keyd.ring, key, clock_seconds() + RETIRED_SECONDS))
 		return;
-	l = mem_alloc(sizeof(*l));
-	l->key = key;
-	ev_timer_init(&l->timer, on_left, RETIRED_SECONDS, 0);
-	l->timer.data = l;
-	ev_timer_start(keyd.ctx.loop, &l->timer);
-	l->next = keyd.leaving;
-	keyd.leaving = l;
+	if (keyd.expiry.data == NULL) {
+		keyd.expiry.data = &keyd;
+		ev_timer_init(&keyd.expiry, on_expiry, EXPIRY_SECONDS, EXPIRY_SECONDS);
+	}
+	ev_timer_start(keyd.ctx.loop, &keyd.expiry); /* unless it runs */
 }
 
 /* A certificate is good without an OCSP response. */

@@ -34,6 +34,7 @@ struct entry {
 	struct use *use;
 	uint32_t key;
 	bool retired;
+	uint32_t until; /* retired: when it is dropped, clock_seconds() */
 	struct tls_signer *signer;
 	struct str der;  /* of its own certificate */
 	unsigned behind; /* certificates behind that one */
@@ -177,17 +178,6 @@ static EVP_PKEY *read_key(const void *pem, size_t len, bool *encrypted)
 	return key;
 }
 
-static X509 *parse(const void *der, size_t len)
-{
-	const unsigned char *p = der;
-	X509 *cert = d2i_X509(NULL, &p, (long)len);
-
-	if (cert != NULL && p == (const unsigned char *)der + len)
-		return cert;
-	X509_free(cert);
-	return NULL;
-}
-
 /* Login workers have libssl take it, too. NULL, or what is wrong, until the next call. */
 static const char *show(SSL_CTX *ctx, X509 *cert, bool first)
 {
@@ -208,7 +198,7 @@ static const char *add_cert(struct keyring *k, struct entry *e, const EVP_PKEY *
 	const struct tls_issuer *x = NULL;
 
 	if (first)
-		k->cert = parse(der, len);
+		k->cert = tls_cert_parse(der, len);
 	else if (e->behind < ARRAY_LEN(e->issuer))
 		x = e->issuer[e->behind] = tls_issuers_take(k->issuers, der, len);
 	else
@@ -323,7 +313,7 @@ static X509 *cert_of(struct keyring *k, const struct entry *e)
 	if (k->cert != NULL && k->parsed == e->key)
 		return k->cert;
 	forget_parsed(k);
-	k->cert = parse(e->der.data, e->der.len);
+	k->cert = tls_cert_parse(e->der.data, e->der.len);
 	k->parsed = e->key;
 	return k->cert;
 }
@@ -386,14 +376,31 @@ bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w)
 	return true;
 }
 
-bool keyring_retire(struct keyring *k, uint32_t key)
+bool keyring_retire(struct keyring *k, uint32_t key, uint32_t until)
 {
 	struct entry *e = find(k, key);
 
 	if (e == NULL || e->retired)
 		return false;
 	stop_offering(e);
+	e->until = until;
 	return true;
+}
+
+bool keyring_expire(struct keyring *k, uint32_t now)
+{
+	struct entry *e, *next;
+	bool left = false;
+
+	HASH_ITER(hh, k->keys, e, next)
+	{
+		bool due = e->retired && (int32_t)(now - e->until) >= 0;
+
+		left = left || (e->retired && !due);
+		if (due)
+			keyring_drop(k, e->key);
+	}
+	return left;
 }
 
 void keyring_drop(struct keyring *k, uint32_t key)

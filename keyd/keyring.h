@@ -32,8 +32,11 @@ bool keyring_chain(const struct keyring *k, uint32_t key, struct msgw *w);
 /* The LEN bytes at P, an OCSP response, go with the certificate of KEY if they say at NOW, in unix seconds, that it is
  * good. NULL: they do, until *UNTIL; else why not. */
 const char *keyring_staple(struct keyring *k, uint32_t key, const void *p, size_t len, int64_t now, int64_t *until);
-/* KEY is not offered any more; it signs until keyring_drop(). False: there is no such key, or it was retired before. */
-bool keyring_retire(struct keyring *k, uint32_t key);
+/* KEY is not offered any more; it signs until keyring_expire() is called with a time from UNTIL (clock_seconds()) on.
+ * False: there is no such key, or it was retired before. */
+bool keyring_retire(struct keyring *k, uint32_t key, uint32_t until);
+/* Drops the retired keys whose time has come at NOW. False: none are left. */
+bool keyring_expire(struct keyring *k, uint32_t now);
 void keyring_drop(struct keyring *k, uint32_t key);
 /* Another key that is offered for the same use as KEY. False: there is none. */
 bool keyring_predecessor(const struct keyring *k, uint32_t key, uint32_t *other);

@@ -34,6 +34,17 @@ static void PRINTF_LIKE(3, 4) tell(const struct check *c, bool mistake, const ch
 	c->tell(c->arg, mistake, text);
 }
 
+X509 *tls_cert_parse(const void *der, size_t len)
+{
+	const unsigned char *p = der;
+	X509 *cert = d2i_X509(NULL, &p, (long)len);
+
+	if (cert != NULL && p == (const unsigned char *)der + len)
+		return cert;
+	X509_free(cert);
+	return NULL;
+}
+
 const char *tls_cert_name_text(const X509_NAME *name, char dst[SUBJECT_MAX])
 {
 	if (X509_NAME_get_text_by_NID((X509_NAME *)(uintptr_t)name, NID_commonName, dst, SUBJECT_MAX) <= 0)

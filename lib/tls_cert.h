@@ -8,6 +8,10 @@
 
 #include "lib/str.h"
 
+/* The certificate of which DER has the LEN bytes, to be freed. NULL: it is none, or something follows it;
+ * libcrypto's error queue is the caller's. */
+X509 *tls_cert_parse(const void *der, size_t len);
+
 enum { TLS_CERT_SOON = 14 * 24 * 3600 }; /* seconds: a certificate that ends within them should have been renewed */
 enum { TLS_CERT_TIME_MAX = 32, TLS_CERT_NAME_TEXT_MAX = 200 };
 

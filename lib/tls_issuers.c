@@ -5,6 +5,7 @@
 #include <uthash.h>
 
 #include "lib/mem.h"
+#include "lib/tls_cert.h"
 
 struct entry {
 	struct tls_issuer issuer;
@@ -37,12 +38,10 @@ static struct entry *find(const struct tls_issuers *t, const void *der, size_t l
 
 static struct entry *add(struct tls_issuers *t, const void *der, size_t len)
 {
-	const unsigned char *p = der;
-	X509 *cert = d2i_X509(NULL, &p, (long)len);
+	X509 *cert = tls_cert_parse(der, len);
 	struct entry *e;
 
-	if (cert == NULL || p != (const unsigned char *)der + len) {
-		X509_free(cert);
+	if (cert == NULL) {
 		ERR_clear_error();
 		return NULL;
 	}

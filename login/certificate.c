@@ -7,6 +7,7 @@
 
 #include "lib/die.h"
 #include "lib/mem.h"
+#include "lib/tls_cert.h"
 #include "lib/tls_ctx.h"
 #include "lib/tls_key.h"
 
@@ -107,11 +108,10 @@ void certificate_pool_free(struct certificate_pool **p)
 /* False: libcrypto does not take it. */
 static bool load(struct certificate *x)
 {
-	const unsigned char *p = (const unsigned char *)x->der.data;
 	const struct far_key from = { x->pool->sign, x->pool->owner, x->key };
 	EVP_PKEY *half;
 
-	x->cert = d2i_X509(NULL, &p, (long)x->der.len);
+	x->cert = tls_cert_parse(x->der.data, x->der.len);
 	if (x->cert == NULL || (half = X509_get0_pubkey(x->cert)) == NULL)
 		return false;
 	x->pkey = new_key(half, &from);
@@ -210,7 +210,8 @@ struct certificate *certificate_new(struct certificate_pool *pool, const struct 
 			unload(x);
 			return x;
 		}
-		*why = ERR_reason_error_string(ERR_peek_last_error());
+		if ((*why = ERR_reason_error_string(ERR_peek_last_error())) == NULL)
+			*why = "it cannot be read";
 		ERR_clear_error();
 	}
 	certificate_free(&x);

@@ -149,11 +149,6 @@ void key_client_free(struct key_client **k)
 	mem_free(k);
 }
 
-bool key_client_works(const struct key_client *k)
-{
-	return !k->broken;
-}
-
 /* The answer to the last request within TIMEOUT ms (0: if it is there). What else comes is kept. False: there is none.
  * A signature takes longer than the way to here: nothing is read before something has come. */
 static bool await(struct key_client *k, int timeout, struct key_signed *m)

@@ -22,8 +22,6 @@ struct key_client_fns {
 struct key_client *key_client_new(struct ev_loop *loop, int sock, const struct key_client_fns *fns, void *arg);
 /* Closes the channel; *K may be NULL. */
 void key_client_free(struct key_client **k);
-/* The master holds the other end. */
-bool key_client_works(const struct key_client *k);
 
 /* Has the digest at DIGEST, as long as SCHEME demands, signed with KEY. The number of bytes in SIG; 0: there is no such
  * key, no answer within KEY_CLIENT_TIMEOUT ms, or still none to the request before. */

@@ -129,9 +129,7 @@ static void add_facts(const struct subject *s, struct str *facts)
 static void check_chain(struct subject *s, const struct key_chain *m, struct str *facts)
 {
 	for (unsigned i = 0; i < m->n; i++) {
-		const unsigned char *p = m->cert[i].der;
-
-		s->chain[s->n] = d2i_X509(NULL, &p, (long)m->cert[i].len);
+		s->chain[s->n] = tls_cert_parse(m->cert[i].der, m->cert[i].len);
 		s->n += s->chain[s->n] != NULL;
 	}
 	if (s->n == 0)
