@@ -287,9 +287,13 @@ static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int
 		forget_parts();
 }
 
-static void on_key_gone(struct role_ctx *ctx UNUSED, uint32_t key)
+static void on_key_gone(struct role_ctx *ctx UNUSED, const struct control_key_gone *m)
 {
-	retire(key);
+	uint32_t key;
+
+	retire(m->key);
+	while (keyring_for(keyd.ring, m->use, &key))
+		retire(key);
 }
 
 static const struct role_hooks hooks = {

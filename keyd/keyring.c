@@ -434,6 +434,17 @@ bool keyring_predecessor(const struct keyring *k, uint32_t key, uint32_t *other)
 	return false;
 }
 
+bool keyring_for(const struct keyring *k, const char *use, uint32_t *key)
+{
+	const struct use *u;
+
+	HASH_FIND_STR(k->uses, use, u);
+	if (u == NULL || u->first == NULL)
+		return false;
+	*key = u->first->key;
+	return true;
+}
+
 void keyring_each(const struct keyring *k, void (*fn)(uint32_t key, void *arg), void *arg)
 {
 	for (const struct entry *e = k->keys; e != NULL; e = e->hh.next)

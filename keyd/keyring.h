@@ -40,6 +40,8 @@ bool keyring_expire(struct keyring *k, uint32_t now);
 void keyring_drop(struct keyring *k, uint32_t key);
 /* Another key that is offered for the same use as KEY. False: there is none. */
 bool keyring_predecessor(const struct keyring *k, uint32_t key, uint32_t *other);
+/* A key that is offered for USE. False: there is none. */
+bool keyring_for(const struct keyring *k, const char *use, uint32_t *key);
 /* FN for each key that is offered. */
 void keyring_each(const struct keyring *k, void (*fn)(uint32_t key, void *arg), void *arg);
 

@@ -123,7 +123,10 @@ static void pass_to_all(const struct master *m, const struct certificate *cert)
 
 static void take_away(const struct master *m, const struct certificate *cert)
 {
-	control_key_gone_write(&out, cert->number);
+	struct control_key_gone gone = { .key = cert->number };
+
+	str_copy(gone.use, sizeof(gone.use), cert->use);
+	control_key_gone_write(&out, &gone);
 	for (struct child *c = m->children; cert->number != 0 && c != NULL; c = c->next)
 		if (is_key_process(c))
 			children_send(c, &out, -1);

@@ -131,14 +131,16 @@ bool control_key_news_read(struct msgr *r, struct control_key_news *m)
 	return msgr_end(r);
 }
 
-void control_key_gone_write(struct msgw *w, uint32_t key)
+void control_key_gone_write(struct msgw *w, const struct control_key_gone *m)
 {
 	msgw_begin(w, CTL_KEY_GONE);
-	msgw_u32(w, key);
+	msgw_u32(w, m->key);
+	msgw_str(w, m->use);
 }
 
-bool control_key_gone_read(struct msgr *r, uint32_t *key)
+bool control_key_gone_read(struct msgr *r, struct control_key_gone *m)
 {
-	*key = msgr_u32(r);
+	m->key = msgr_u32(r);
+	msgr_str(r, m->use, sizeof(m->use));
 	return msgr_end(r);
 }

@@ -90,8 +90,13 @@ struct control_key_news {
 void control_key_news_write(struct msgw *w, const struct control_key_news *m);
 bool control_key_news_read(struct msgr *r, struct control_key_news *m);
 
-/* CTL_KEY_GONE, master -> key process: as KEY_GONE, which follows from it. */
-void control_key_gone_write(struct msgw *w, uint32_t key);
-bool control_key_gone_read(struct msgr *r, uint32_t *key);
+/* CTL_KEY_GONE, master -> key process: nothing more is shown for USE, neither KEY, the last that was passed for it, nor
+ * one before it, which may be in use since KEY was refused. KEY_GONE follows from it. */
+struct control_key_gone {
+	uint32_t key;
+	char use[KEY_USE_MAX];
+};
+void control_key_gone_write(struct msgw *w, const struct control_key_gone *m);
+bool control_key_gone_read(struct msgr *r, struct control_key_gone *m);
 
 #endif

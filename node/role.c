@@ -95,10 +95,10 @@ static void on_key(struct role_ctx *ctx, struct msgr *r, int fd)
 
 static void on_key_gone(struct role_ctx *ctx, struct msgr *r)
 {
-	uint32_t key;
+	struct control_key_gone m;
 
-	if (control_key_gone_read(r, &key) && ctx->hooks->key_gone != NULL)
-		ctx->hooks->key_gone(ctx, key);
+	if (control_key_gone_read(r, &m) && ctx->hooks->key_gone != NULL)
+		ctx->hooks->key_gone(ctx, &m);
 }
 
 static void on_trust(struct role_ctx *ctx, struct msgr *r, int fd)

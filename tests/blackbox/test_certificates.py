@@ -359,6 +359,21 @@ def test_taken_away_while_the_key_process_dies(pool, maker):
 
 
 @pytest.mark.once
+def test_taken_away_while_its_successor_is_refused(pool, maker):
+    """What was shown till then, since the new file is broken, is shown no longer than that file is there."""
+    node = pool.nodes[0]
+    node.expected.append("there is no private key")
+    write(pool, "pool.pem.lost.example", maker.pem("ec", "new.example"))
+    until(pool, "new.example", "lost.example")
+    mark = node.log_mark()
+    write(pool, "pool.pem.lost.example", "broken\n")
+    node.wait_log(r"lost\.example is refused", mark)
+    assert shown(pool, "lost.example") == "new.example"
+    remove(pool, "pool.pem.lost.example")
+    until(pool, "all.example", "lost.example")
+
+
+@pytest.mark.once
 def test_ocsp_renewal(pool, maker):
     """A response that comes later is sent soon, without a command."""
     cert = maker.cert("ec", "b.example")

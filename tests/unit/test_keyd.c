@@ -563,7 +563,7 @@ static void test_compromised_worker(void)
 	}
 	control_key_write(&w, &(struct control_key){ .key = 9, .use = "x", .file = "/etc/shadow" });
 	expect_unfit(half, STDERR_FILENO); /* what only the master may say */
-	control_key_gone_write(&w, 5);
+	control_key_gone_write(&w, &(struct control_key_gone){ 5, "imapd-ssl" });
 	expect_unfit(half, -1);
 	CU_ASSERT(has(5));
 	end();
@@ -612,8 +612,8 @@ static void test_renewal(void)
 	old = give_new(5, "P-256");
 	sock = new_worker(0);
 	new = give_new(6, "P-256");
-	on_key_gone(&keyd.ctx, 5); /* again: nothing */
-	on_key_gone(&keyd.ctx, 99);
+	on_key_gone(&keyd.ctx, &(struct control_key_gone){ 5, "another use" }); /* again: nothing */
+	on_key_gone(&keyd.ctx, &(struct control_key_gone){ 99, "" });
 	turns(2);
 	while (unit_next(sock, in, &r, &fd))
 		told = told || (r.type == KEY_GONE && key_gone_read(&r, &key) && key == 5);
@@ -635,7 +635,7 @@ static void test_renewal(void)
 	CU_ASSERT(ask(sock, 6, TLS_ECDSA_SHA256, new) > 0);
 	give(7, &broken, false); /* replaces nothing */
 	CU_ASSERT(has(6) && !has(7));
-	on_key_gone(&keyd.ctx, 6); /* it has left the settings */
+	on_key_gone(&keyd.ctx, &(struct control_key_gone){ 7, "imapd-ssl" }); /* the settings name none any more */
 	CU_ASSERT_FALSE(has(6));
 	close(sock);
 	close(late);

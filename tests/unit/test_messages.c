@@ -40,6 +40,7 @@ static bool read_sign(struct msgr *r) { return key_sign_read(r, spare); }
 static bool read_signed(struct msgr *r) { return key_signed_read(r, spare); }
 static bool read_news(struct msgr *r) { return control_key_news_read(r, spare); }
 static bool read_key(struct msgr *r) { return control_key_read(r, spare); }
+static bool read_control_gone(struct msgr *r) { return control_key_gone_read(r, spare); }
 /* clang-format on */
 
 static bool read_ticket(struct msgr *r)
@@ -148,8 +149,8 @@ static void cut_keys(void)
 	control_key_news_write(&w,
 	    &(struct control_key_news){ 5, true, 7, "there is no private key", 8, "it has expired", 9 });
 	check(CTL_KEY_NEWS, read_news, "CTL_KEY_NEWS");
-	control_key_gone_write(&w, 5);
-	check(CTL_KEY_GONE, read_unlisten, "CTL_KEY_GONE");
+	control_key_gone_write(&w, &(struct control_key_gone){ 5, "imapd-ssl" });
+	check(CTL_KEY_GONE, read_control_gone, "CTL_KEY_GONE");
 }
 
 static void test_cut(void)
