@@ -59,8 +59,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct control_key key;
 	static struct control_key_news news;
+	static struct control_key_gone gone;
 	static uint8_t copy[MSG_SIZE_MAX];
-	static const uint16_t types[] = { KEY_SIGN, KEY_SIGNED, KEY_CHAIN, CTL_KEY, CTL_KEY_NEWS };
+	static const uint16_t types[] = { KEY_SIGN, KEY_SIGNED, KEY_CHAIN, CTL_KEY, CTL_KEY_NEWS, CTL_KEY_GONE };
 	struct msgr r;
 
 	if (size < 2 || size > sizeof(copy))
@@ -80,6 +81,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		msgr_begin(&r, copy, size);
 		if (control_key_news_read(&r, &news))
 			DIE_IF(strlen(news.why) >= KEY_WHY_MAX);
+		msgr_begin(&r, copy, size);
+		if (control_key_gone_read(&r, &gone))
+			DIE_IF(strlen(gone.use) >= KEY_USE_MAX);
 	}
 	return 0;
 }

@@ -1,4 +1,5 @@
 """The life of key processes: who begins a handshake gets its end, whatever happens to them and to the settings meanwhile."""
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -15,7 +16,7 @@ ANNA = "anna@example.com"
 
 @pytest.fixture
 def pool(request):
-    p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 4, "LOGIN_TIMEOUT": 120},
+    p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 4, "LOGIN_TIMEOUT": 120, "imapd": {"MAXPERIP": 0}},
              accounts=[Account(ANNA)])
     p.tls_port = free_port(p.addresses)
     install(p, make_pem(p.root, "first.example", "ec"))
@@ -115,3 +116,21 @@ def test_one_that_dies_after_such_a_reload(pool):
     assert not failures(halves)
     wait_for("those that nobody needs end", lambda: len(node.pids("worker")) == 1 and len(node.pids("key")) == 1)
     assert not failures(begin_handshakes(pool, 8))
+
+
+@pytest.mark.once
+def test_death_and_reload_among_many_handshakes(pool):
+    """None fails, and none is left behind in a process that ends."""
+    node = pool.nodes[0]
+    node.expect_dirty = True
+    for workers in (1, 4):
+        halves = begin_handshakes(pool, 200)
+        old = node.pids("key")
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        with concurrent.futures.ThreadPoolExecutor(20) as threads:
+            results = [threads.submit(failures, halves[n::20]) for n in range(20)]
+            reload(pool, render({**pool.settings, "LOGIN_WORKERS": workers}))
+            assert not sum((r.result() for r in results), [])
+        wait_for("only those that are needed are left", lambda: len(node.pids("worker")) == workers and len(node.pids("key")) == workers)
+        assert not set(old) & set(node.pids("key"))
