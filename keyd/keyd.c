@@ -10,6 +10,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "node/key_queue.h"
 
 enum {
 	RETIRED_SECONDS = 120,  /* that a key still signs, at least, for handshakes that began with its certificate */
@@ -25,6 +26,10 @@ struct worker {
 	uint64_t generation;
 	struct chan *chan;
 	unsigned unread;
+	struct key_queue news; /* keys to tell it of; 0: that these were all */
+	/* What it has asked of a key that may be on its way from the master. */
+	struct key_sign asked; /* key 0: nothing */
+	uint8_t digest[TLS_DIGEST_MAX];
 };
 
 static struct {
@@ -56,6 +61,7 @@ static void on_worker_gone(struct chan *c UNUSED, void *arg)
 		}
 	}
 	chan_free(&w->chan);
+	key_queue_clear(&w->news);
 	mem_free(&w);
 }
 
@@ -94,6 +100,35 @@ static void sign(struct worker *w, const struct key_sign *m)
 		end_worker(w, "does not take the signatures that it has asked for");
 }
 
+/* A key process that begins signs with what it has; for what comes, the one worker that may ask for it waits. */
+static bool is_coming(uint32_t key)
+{
+	return !keyd.whole && key != 0 && !keyring_has(keyd.ring, key);
+}
+
+static void postpone(struct worker *w, const struct key_sign *m)
+{
+	w->asked = *m;
+	memcpy(w->digest, m->digest, tls_scheme_digest_len(m->scheme));
+	w->asked.digest = w->digest;
+}
+
+/* What was asked of KEY (0: of any) is done now. */
+static void catch_up(uint32_t key)
+{
+	struct worker *next;
+
+	for (struct worker *w = keyd.workers; w != NULL; w = next) {
+		struct key_sign m = w->asked;
+
+		next = w->next;
+		if (m.key == 0 || (key != 0 && m.key != key))
+			continue;
+		w->asked.key = 0;
+		sign(w, &m); /* may end it */
+	}
+}
+
 static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct worker *w = arg;
@@ -102,34 +137,44 @@ static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 	if (fd != -1)
 		close(fd);
 	if (r->type == KEY_SIGN && fd == -1 && key_sign_read(r, &m))
-		sign(w, &m);
+		(is_coming(m.key) ? postpone : sign)(w, &m);
 	else if (r->type == KEY_SIGN || !msg_channel_skips(c, r, "a login worker"))
 		end_worker(w, "asks for what no handshake needs");
 }
 
-static void tell(struct worker *w)
+/* What becomes of a key before it is told is told in its place. */
+static bool tell_next(struct chan *c, void *arg)
 {
-	if (chan_send(w->chan, &out, -1) != 0)
-		log_error("login worker %u was not told of a key", w->slot);
+	struct worker *w = arg;
+	uint32_t key;
+
+	if (!key_queue_take(&w->news, &key))
+		return false;
+	if (key == 0)
+		key_complete_write(&out);
+	else if (!keyring_chain(keyd.ring, key, &out))
+		key_gone_write(&out, key);
+	if (chan_send(c, &out, -1) != 0)
+		log_error("login worker %u was not told of key %u", w->slot, key);
+	return true;
 }
 
-static void tell_all(void)
+/* W is told of KEY; 0: that this was all. */
+static void tell(struct worker *w, uint32_t key)
+{
+	key_queue_add(&w->news, key);
+	chan_feed(w->chan, tell_next);
+}
+
+static void tell_all(uint32_t key)
 {
 	for (struct worker *w = keyd.workers; w != NULL; w = w->next)
-		tell(w);
+		tell(w, key);
 }
 
-static void tell_chain(uint32_t key, void *arg)
+static void tell_each(uint32_t key, void *arg)
 {
-	if (keyring_chain(keyd.ring, key, &out))
-		tell(arg);
-}
-
-/* Its worker may have certificates of a key process that has ended. */
-static void tell_whole(struct worker *w)
-{
-	key_gone_write(&out, KEY_GONE_OTHERS);
-	tell(w);
+	tell(arg, key);
 }
 
 static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock)
@@ -147,17 +192,18 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 	w->next = keyd.workers;
 	keyd.workers = w;
 	key_begins_write(&out);
-	tell(w);
-	keyring_each(keyd.ring, tell_chain, w);
+	if (chan_send(w->chan, &out, -1) != 0)
+		log_error("login worker %u was not told that its key process is new", w->slot);
+	keyring_each(keyd.ring, tell_each, w);
 	if (keyd.whole)
-		tell_whole(w);
+		tell(w, 0);
 }
 
 static void on_go(struct role_ctx *ctx)
 {
 	keyd.whole = true;
-	for (struct worker *w = keyd.workers; w != NULL; w = w->next)
-		tell_whole(w);
+	tell_all(0);
+	catch_up(0);
 	role_ready(ctx);
 }
 
@@ -192,9 +238,10 @@ static void on_expiry(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 /* New clients are offered KEY no more; it signs for a while. */
 static void retire(uint32_t key)
 {
-	key_gone_write(&out, key); /* even of one that only a key process before this one had */
-	tell_all();
-	if (!keyring_retire(keyd.ring, key, clock_seconds() + RETIRED_SECONDS))
+	bool had = keyring_retire(keyd.ring, key, clock_seconds() + RETIRED_SECONDS);
+
+	tell_all(key); /* even of one that only a key process before this one had */
+	if (!had)
 		return;
 	if (keyd.expiry.data == NULL) {
 		keyd.expiry.data = &keyd;
@@ -240,12 +287,9 @@ static bool is_worse(uint32_t key, struct control_key_news *news)
 static void take_key(const struct control_key *m)
 {
 	struct control_key_news news = { .key = m->key };
-	struct key_chain there;
 	uint32_t other;
 	char err[256];
 
-	if (keyring_certificates(keyd.ring, m->key, &there))
-		return; /* passed again because another key process had refused it */
 	if (!keyring_add(keyd.ring, m->key, m->use, keyd.pem.data, keyd.pem.len, err, sizeof(err))) {
 		refuse(m->key, err);
 		return;
@@ -258,8 +302,8 @@ static void take_key(const struct control_key *m)
 	news.until = keyring_until(keyd.ring, m->key);
 	staple(m->key, &news);
 	role_key_news(&keyd.ctx, &news);
-	if (keyring_chain(keyd.ring, m->key, &out))
-		tell_all();
+	tell_all(m->key);
+	catch_up(m->key);
 	while (keyring_predecessor(keyd.ring, m->key, &other))
 		retire(other);
 }
@@ -279,7 +323,8 @@ static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int
 		str_fini_secret(&keyd.pem);
 	keyd.pem_key = m->key;
 	keyd.lacking = keyd.lacking || fd == -1;
-	if (!keyd.lacking && read_file(fd, m) && !m->more)
+	/* One that is there is passed again because another key process had refused it, or this one lacked another. */
+	if (!keyd.lacking && !keyring_has(keyd.ring, m->key) && read_file(fd, m) && !m->more)
 		take_key(m);
 	if (fd != -1)
 		close(fd);

@@ -286,6 +286,11 @@ bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *p
 
 /* --- what is done with them --- */
 
+bool keyring_has(const struct keyring *k, uint32_t key)
+{
+	return find(k, key) != NULL;
+}
+
 bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chain *m)
 {
 	const struct entry *e = find(k, key);

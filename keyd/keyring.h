@@ -20,6 +20,8 @@ const char *keyring_read_file(int fd, struct str *pem);
  * another number of them, they do not fit together, need a passphrase, have a kind that cannot sign as lib/tls_scheme.h
  * lists, or there is a key of that number. */
 bool keyring_add(struct keyring *k, uint32_t key, const char *use, const void *pem, size_t len, char *err, size_t size);
+/* There is a key of that number, retired or not. */
+bool keyring_has(const struct keyring *k, uint32_t key);
 /* The certificates of KEY, in M, valid until the key is dropped. False: there is no such key, or it was retired. */
 bool keyring_certificates(const struct keyring *k, uint32_t key, struct key_chain *m);
 /* When the first certificate of KEY ends, as tls_cert_until(). INT64_MAX also if there is no such key. */

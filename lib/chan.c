@@ -34,6 +34,7 @@ struct chan {
 	struct ev_loop *loop;
 	chan_fn *on_msg;
 	chan_gone_fn *on_gone;
+	chan_feed_fn *feed; /* NULL: it has nothing to send */
 	void *arg;
 	struct queued *first, **last;
 	size_t queued;
@@ -147,7 +148,16 @@ static void on_writable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 		c->queued -= q->len + sizeof(*q);
 		free_queued(q);
 	}
-	ev_io_stop(c->loop, &c->out);
+	if (c->feed != NULL && !c->feed(c, c->arg))
+		c->feed = NULL;
+	if (c->feed == NULL && c->first == NULL)
+		ev_io_stop(c->loop, &c->out);
+}
+
+void chan_feed(struct chan *c, chan_feed_fn *fn)
+{
+	c->feed = fn;
+	ev_io_start(c->loop, &c->out);
 }
 
 static void enqueue(struct chan *c, const void *p, size_t len, int fd)

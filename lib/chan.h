@@ -37,6 +37,11 @@ int chan_send(struct chan *c, const struct msgw *w, int fd) MUST_CHECK;
  * too. Messages stay in order, whichever of the two functions sends them. What is posted in a turn that ends the loop
  * is sent by chan_free() only. */
 int chan_post(struct chan *c, const struct msgw *w) MUST_CHECK;
+/* For more than there is room for in the queue: FN is called, once in a turn of the loop, whenever the socket has room
+ * and nothing is queued, until it returns false: it has nothing more to send. It sends with chan_send(), and does not
+ * free C. */
+typedef bool chan_feed_fn(struct chan *c, void *arg);
+void chan_feed(struct chan *c, chan_feed_fn *fn);
 /* Bytes in the queue. */
 size_t chan_queued(const struct chan *c);
 

@@ -58,6 +58,7 @@ struct certificates {
 	struct place *places;
 	struct port port[PROTOCOL_COUNT];
 	bool coming;
+	unsigned came;           /* certificates until now */
 	void (*told)(void *arg); /* or NULL */
 	void *told_arg;
 };
@@ -361,11 +362,13 @@ static void on_chain(const struct key_chain *chain, void *arg)
 	}
 	take_out(c, find_text(c, x->text));
 	take_in(c, x);
+	c->came++;
 }
 
-/* The key process has told everything: what only the one before had was taken away in between. */
-static void all_told(struct certificates *c)
+/* What only the key process before had was taken away in between. */
+static void on_complete(void *arg)
 {
+	struct certificates *c = arg;
 	struct certificate *next;
 
 	for (struct certificate *x = c->by_text; x != NULL; x = next) {
@@ -393,10 +396,7 @@ static void on_gone(uint32_t key, void *arg)
 	struct certificate *x;
 
 	HASH_FIND(hh_key, c->by_key, &key, sizeof(key), x);
-	if (key == KEY_GONE_OTHERS)
-		all_told(c);
-	else
-		take_out(c, x);
+	take_out(c, x);
 }
 
 struct certificates *certificates_new(struct ev_loop *loop, const struct settings *set)
@@ -430,7 +430,7 @@ void certificates_free(struct certificates **c)
 
 void certificates_channel(struct certificates *c, int sock)
 {
-	static const struct key_client_fns fns = { on_chain, on_gone, on_begins };
+	static const struct key_client_fns fns = { on_chain, on_gone, on_begins, on_complete };
 
 	key_client_free(&c->client);
 	c->client = key_client_new(c->loop, sock, &fns, c);
@@ -440,6 +440,11 @@ void certificates_channel(struct certificates *c, int sock)
 bool certificates_are_coming(const struct certificates *c)
 {
 	return c->coming;
+}
+
+unsigned certificates_came(const struct certificates *c)
+{
+	return c->came;
 }
 
 void certificates_on_told(struct certificates *c, void (*fn)(void *arg), void *arg)

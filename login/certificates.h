@@ -21,6 +21,8 @@ void certificates_free(struct certificates **c);
 void certificates_channel(struct certificates *c, int sock);
 /* The key process is still telling what there is. False also if there is none. */
 bool certificates_are_coming(const struct certificates *c);
+/* How many have come until now. */
+unsigned certificates_came(const struct certificates *c);
 /* Calls FN each time that a key process has told of everything. */
 void certificates_on_told(struct certificates *c, void (*fn)(void *arg), void *arg);
 /* As client_certs_trust(). */

@@ -66,13 +66,15 @@ static void take(struct key_client *k, struct msgr *r)
 		k->fns->chain(&chain, k->arg);
 	} else if (r->type == KEY_GONE && key_gone_read(r, &key))
 		k->fns->gone(key, k->arg);
+	else if (r->type == KEY_COMPLETE && key_complete_read(r))
+		k->fns->complete(k->arg);
 }
 
 static void keep(struct key_client *k, const struct msgr *r, size_t len)
 {
 	struct later *l;
 
-	if (r->type != KEY_CHAIN && r->type != KEY_GONE && r->type != KEY_BEGINS)
+	if (r->type != KEY_CHAIN && r->type != KEY_GONE && r->type != KEY_BEGINS && r->type != KEY_COMPLETE)
 		return; /* the greeting, or an answer that was given up */
 	l = mem_alloc(sizeof(*l) + len);
 	l->len = len;
@@ -109,16 +111,19 @@ static size_t receive(struct key_client *k, struct msgr *r)
 static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	struct key_client *k = io->data;
-	struct later *l;
+	struct later *l = take_kept(k);
 	struct msgr r;
 
-	while ((l = take_kept(k)) != NULL) {
-		msgr_begin(&r, l->data, l->len);
-		take(k, &r);
-		mem_free(&l);
+	if (l == NULL) {
+		if (receive(k, &r) != 0)
+			take(k, &r);
+		return;
 	}
-	if (receive(k, &r) != 0)
-		take(k, &r);
+	msgr_begin(&r, l->data, l->len);
+	take(k, &r);
+	mem_free(&l);
+	if (k->first != NULL)
+		ev_feed_event(k->loop, &k->io, EV_READ);
 }
 
 struct key_client *key_client_new(struct ev_loop *loop, int sock, const struct key_client_fns *fns, void *arg)

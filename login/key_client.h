@@ -15,7 +15,8 @@ struct key_client;
 struct key_client_fns {
 	void (*chain)(const struct key_chain *chain, void *arg); /* points into the message */
 	void (*gone)(uint32_t key, void *arg);
-	void (*begins)(void *arg); /* KEY_BEGINS */
+	void (*begins)(void *arg);   /* KEY_BEGINS */
+	void (*complete)(void *arg); /* KEY_COMPLETE */
 };
 
 /* Takes over SOCK. FNS is kept. */

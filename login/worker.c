@@ -79,6 +79,7 @@ struct worker {
 	ev_timer ending;    /* the node stops */
 	ev_timer opening;   /* until the certificates are there, the worker before still accepts */
 	bool waits_to_open; /* that timer runs */
+	unsigned came;      /* certificates when it began to */
 	bool stopping;      /* only `here` goes on */
 	bool draining, retiring;
 	bool orphaned; /* the master is gone: no new authd will come */
@@ -985,9 +986,17 @@ static void start_work(struct worker *w)
 	role_ready(&w->ctx);
 }
 
-static void on_opening(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
+/* As long as certificates come, more are awaited: there may be thousands. */
+static void on_opening(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
-	start_work(t->data);
+	struct worker *w = t->data;
+
+	if (w->came == certificates_came(w->certificates)) {
+		start_work(w);
+		return;
+	}
+	w->came = certificates_came(w->certificates);
+	ev_timer_start(loop, t);
 }
 
 static void on_told(void *arg)
@@ -1003,6 +1012,7 @@ static void begin_opening(struct worker *w)
 	certificates_on_told(w->certificates, on_told, w);
 	ev_timer_init(&w->opening, on_opening, KEY_CLIENT_TIMEOUT / 1000.0, 0);
 	w->opening.data = w;
+	w->came = 0;
 }
 
 static void on_go(struct role_ctx *ctx)

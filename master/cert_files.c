@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,12 +25,19 @@ struct walk {
 	cert_files_fn *fn;
 	void *arg;
 	unsigned left; /* that may still be told */
-	bool *all;     /* becomes false if there are more */
+	struct cert_files_gaps *gaps;
 };
 
 static bool is_there(const char *file)
 {
 	return access(file, F_OK) == 0;
+}
+
+/* FOLDER, or what is in it, could not be looked at because of errno. */
+static void note_error(struct walk *w, const char *folder)
+{
+	w->gaps->error = errno;
+	snprintf(w->gaps->folder, sizeof(w->gaps->folder), "%s", folder);
 }
 
 static bool ends_in(const char *name, size_t len, const char *end)
@@ -45,7 +53,7 @@ static void tell(struct walk *w, const struct key_use *use, const char *variant,
 	char text[KEY_USE_MAX];
 
 	if (w->left == 0) {
-		*w->all = false;
+		w->gaps->too_many = true;
 	} else if (key_use_write(text, use, variant)) {
 		w->left--;
 		w->fn(w->arg, text, file, key, is_there(ocsp) ? ocsp : "");
@@ -100,17 +108,21 @@ static void beside(struct walk *w, const char *suffix)
 	mem_free(&key);
 }
 
-/* FN for each name in FOLDER but hidden ones. */
+/* FN for each name in FOLDER but hidden ones. One that is not there may be on its way, too. */
 static void each_name(const char *folder, void (*fn)(struct walk *w, const char *name), struct walk *w)
 {
 	DIR *d = opendir(folder);
 	const struct dirent *e;
 
-	if (d == NULL)
+	if (d == NULL) {
+		note_error(w, folder);
 		return;
-	while ((e = readdir(d)) != NULL)
+	}
+	while (errno = 0, (e = readdir(d)) != NULL)
 		if (e->d_name[0] != '.' && text_is_plain(e->d_name))
 			fn(w, e->d_name);
+	if (errno != 0)
+		note_error(w, folder);
 	closedir(d);
 }
 
@@ -168,15 +180,17 @@ static void on_entry(struct walk *w, const char *name)
 	key = mem_printf("%s/%s/privkey.pem", w->file, name);
 	if (is_there(file) && is_there(key))
 		tell(w, &use, name, file, key);
+	else if (errno != ENOENT && errno != ENOTDIR)
+		note_error(w, w->file);
 	mem_free(&file);
 	mem_free(&key);
 }
 
-bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
+void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg, struct cert_files_gaps *gaps)
 {
 	char text[KEY_USE_MAX];
-	bool all = true;
 
+	memset(gaps, 0, sizeof(*gaps));
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		struct protocol_settings s = protocol_settings(set, p);
 		struct walk w = { .protocol = p,
@@ -185,7 +199,7 @@ bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 			.fn = fn,
 			.arg = arg,
 			.left = 1,
-			.all = &all };
+			.gaps = gaps };
 
 		if (!s.has_certificate)
 			continue;
@@ -198,5 +212,4 @@ bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg)
 	if (set->proxy_PROXY_TLS_CERTFILE[0] != '\0' &&
 	    key_use_write(text, &(struct key_use){ .what = KEY_FOR_PEERS }, ""))
 		fn(arg, text, set->proxy_PROXY_TLS_CERTFILE, set->proxy_PROXY_TLS_KEYFILE, "");
-	return all;
 }

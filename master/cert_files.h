@@ -5,17 +5,24 @@
 #ifndef MASTER_CERT_FILES_H
 #define MASTER_CERT_FILES_H
 
+#include "node/msg_key.h"
 #include "settings/settings.h"
 
-enum { CERT_FILES_MAX = 2000 }; /* of a protocol beside TLS_CERTFILE, or in TLS_CERTDIR */
+enum { CERT_FILES_MAX = 20000 }; /* of a protocol beside TLS_CERTFILE, or in TLS_CERTDIR */
+
+/* What a walk could not tell of. */
+struct cert_files_gaps {
+	bool too_many;             /* there are more than CERT_FILES_MAX, and some were left out */
+	int error;                 /* errno of FOLDER; 0: none */
+	char folder[KEY_FILE_MAX]; /* one that could not be read, so that nobody knows what is in it */
+};
 
 /* FILE has the certificate for USE (node/key_use.h), KEY its private half ("": FILE has it, too), OCSP the response if
  * there is such a file. */
 typedef void cert_files_fn(void *arg, const char *use, const char *file, const char *key, const char *ocsp);
 
 /* FN for each, for all protocols that are served with TLS, and for the one that peers are shown. TLS_CERTFILE is told
- * even if it is not there, unless one with ".rsa" or ".ecdsa" is. Reads folders. False: there are more than
- * CERT_FILES_MAX, and some were left out. */
-bool cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg);
+ * even if it is not there, unless one with ".rsa" or ".ecdsa" is. Reads folders. */
+void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg, struct cert_files_gaps *gaps);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <uthash.h>
 
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -18,9 +19,18 @@ struct slots {
 
 enum state { NEW, TAKEN, REFUSED };
 
+/* A file, and what is known of it for each use. */
+struct file {
+	struct news *first;
+	UT_hash_handle hh;
+	char name[];
+};
+
 struct news {
-	struct news *next;
-	char *use, *file;
+	struct news *next; /* of the same file */
+	struct file *of;
+	const char *file;                  /* its name */
+	char *key;                         /* use and file */
 	bool given;                        /* in this round */
 	uint32_t number;                   /* the last one */
 	enum state state;                  /* TAKEN: by one of them at least */
@@ -35,9 +45,44 @@ struct news {
 	int64_t fault_until;
 	int64_t ocsp_until; /* when the OCSP response ends that is sent with it; 0: none is */
 	char *ocsp_why;     /* why it is not sent; "": it is, or there is none */
+	UT_hash_handle hh_key, hh_number;
 };
 
-static struct news *first;
+static struct news *first; /* and the table by key: in the order in which they were given */
+static struct news *by_number;
+static struct file *files;
+
+static void leave_file(struct news *n)
+{
+	struct file *f = n->of;
+	struct news **p = &f->first;
+
+	while (*p != n)
+		p = &(*p)->next;
+	*p = n->next;
+	if (f->first != NULL)
+		return;
+	HASH_DEL(files, f);
+	mem_free(&f);
+}
+
+static void join_file(struct news *n, const char *name)
+{
+	struct file *f;
+	struct news **p;
+
+	HASH_FIND_STR(files, name, f);
+	if (f == NULL) {
+		f = mem_alloc(sizeof(*f) + strlen(name) + 1);
+		memcpy(f->name, name, strlen(name) + 1);
+		HASH_ADD_STR(files, name, f);
+	}
+	for (p = &f->first; *p != NULL;)
+		p = &(*p)->next;
+	*p = n;
+	n->of = f;
+	n->file = f->name;
+}
 
 static bool has(const struct slots *s, unsigned slot)
 {
@@ -76,8 +121,10 @@ static void name_workers(const struct slots *s, struct str *out)
 
 static void free_news(struct news **n)
 {
-	mem_free(&(*n)->use);
-	mem_free(&(*n)->file);
+	HASH_DELETE(hh_key, first, *n);
+	HASH_DELETE(hh_number, by_number, *n);
+	leave_file(*n);
+	mem_free(&(*n)->key);
 	mem_free(&(*n)->why);
 	mem_free(&(*n)->fault);
 	mem_free(&(*n)->ocsp_why);
@@ -86,30 +133,28 @@ static void free_news(struct news **n)
 
 void cert_news_begin(void)
 {
-	for (struct news *n = first; n != NULL; n = n->next)
+	for (struct news *n = first; n != NULL; n = n->hh_key.next)
 		n->given = false;
 }
 
 void cert_news_end(void)
 {
-	for (struct news **p = &first; *p != NULL;) {
-		struct news *n = *p;
+	struct news *next;
 
-		if (n->given) {
-			p = &n->next;
-			continue;
-		}
-		*p = n->next;
-		free_news(&n);
+	for (struct news *n = first; n != NULL; n = next) {
+		next = n->hh_key.next;
+		if (!n->given)
+			free_news(&n);
 	}
 }
 
 static struct news *find_file(const char *use, const char *file)
 {
-	struct news *n = first;
+	char *key = mem_printf("%s\n%s", use, file);
+	struct news *n;
 
-	while (n != NULL && (strcmp(n->use, use) != 0 || strcmp(n->file, file) != 0))
-		n = n->next;
+	HASH_FIND(hh_key, first, key, strlen(key), n);
+	mem_free(&key);
 	return n;
 }
 
@@ -127,15 +172,17 @@ void cert_news_given(const char *use, const char *file, uint32_t number)
 
 	if (n == NULL) {
 		n = mem_alloc(sizeof(*n));
-		n->use = mem_strdup(use);
-		n->file = mem_strdup(file);
+		n->key = mem_printf("%s\n%s", use, file);
 		n->fault = mem_strdup("");
 		n->ocsp_why = mem_strdup("");
-		n->next = first;
-		first = n;
+		HASH_ADD_KEYPTR(hh_key, first, n->key, strlen(n->key), n);
+		join_file(n, file);
+	} else {
+		HASH_DELETE(hh_number, by_number, n);
 	}
 	n->given = true;
 	n->number = number;
+	HASH_ADD(hh_number, by_number, number, sizeof(n->number), n);
 	n->state = NEW;
 	n->trial = false;
 	memset(&n->refusing, 0, sizeof(n->refusing));
@@ -144,10 +191,9 @@ void cert_news_given(const char *use, const char *file, uint32_t number)
 
 static struct news *find(uint32_t number)
 {
-	struct news *n = first;
+	struct news *n;
 
-	while (n != NULL && n->number != number)
-		n = n->next;
+	HASH_FIND(hh_number, by_number, &number, sizeof(number), n);
 	return n;
 }
 
@@ -179,8 +225,8 @@ bool cert_news_end_trial(uint32_t number)
 /* One of which the same is known: the same file for another use. From END on, nothing is looked at. NULL: none. */
 static const struct news *twin_of(const struct news *n, const struct news *end)
 {
-	for (const struct news *x = first; x != end; x = x->next)
-		if (x != n && strcmp(x->file, n->file) == 0 && x->state == n->state && x->until == n->until &&
+	for (const struct news *x = n->of->first; x != end; x = x->next)
+		if (x != n && x->state == n->state && x->until == n->until &&
 		    memcmp(&x->refusing, &n->refusing, sizeof(n->refusing)) == 0 &&
 		    memcmp(&x->without, &n->without, sizeof(n->without)) == 0 &&
 		    (is_empty(&n->refusing) || strcmp(x->why, n->why) == 0))
@@ -226,7 +272,7 @@ static void refuse(struct news *n, unsigned slot, const char *why, int64_t now)
 
 void cert_news_ended(unsigned slot)
 {
-	for (struct news *n = first; n != NULL; n = n->next) {
+	for (struct news *n = first; n != NULL; n = n->hh_key.next) {
 		put(&n->refusing, slot, false);
 		put(&n->complained, slot, false);
 		put(&n->without, slot, false);
@@ -235,7 +281,7 @@ void cert_news_ended(unsigned slot)
 
 void cert_news_begun(unsigned slot)
 {
-	for (struct news *n = first; n != NULL; n = n->next) {
+	for (struct news *n = first; n != NULL; n = n->hh_key.next) {
 		if (n->state != REFUSED || n->until == 0 || has(&n->without, slot))
 			continue;
 		put(&n->without, slot, true);
@@ -249,8 +295,8 @@ void cert_news_begun(unsigned slot)
 /* It was logged for the same file with another use. */
 static bool is_ocsp_told(const struct news *n)
 {
-	for (const struct news *x = first; x != NULL; x = x->next)
-		if (x != n && strcmp(x->file, n->file) == 0 && strcmp(x->ocsp_why, n->ocsp_why) == 0)
+	for (const struct news *x = n->of->first; x != NULL; x = x->next)
+		if (x != n && strcmp(x->ocsp_why, n->ocsp_why) == 0)
 			return true;
 	return false;
 }
@@ -308,6 +354,43 @@ void cert_news_refuse(uint32_t number, unsigned slot, const char *why)
 		refuse(n, slot, why, time(NULL));
 }
 
+static bool ends_soon(const struct news *n, int64_t now)
+{
+	return n->until != 0 && n->until > now && n->until - now < TLS_CERT_SOON;
+}
+
+static void tick_ocsp(struct news *n, int64_t now)
+{
+	if (n->ocsp_until == 0 || n->ocsp_until > now)
+		return;
+	n->ocsp_until = 0;
+	set_ocsp_why(n, "it has expired; get a new one");
+}
+
+static void tick(struct news *n, int64_t now)
+{
+	char when[TLS_CERT_TIME_MAX];
+
+	tick_ocsp(n, now);
+	if ((!has_ended(n, now) && !ends_soon(n, now)) || (n->told != 0 && now - n->told < DAY))
+		return;
+	n->told = now;
+	if (twin_of(n, n) != NULL)
+		return;
+	if (has_ended(n, now))
+		log_error("certificate %s has expired on %s: clients refuse it; renew it, no reload is needed", n->file,
+		    tls_cert_time(n->until, when));
+	else
+		log_warn("certificate %s expires on %s; renew it, no reload is needed", n->file,
+		    tls_cert_time(n->until, when));
+}
+
+void cert_news_tick(int64_t now)
+{
+	for (struct news *n = first; n != NULL; n = n->hh_key.next)
+		tick(n, now);
+}
+
 void cert_news_take(unsigned slot, const struct control_key_news *m)
 {
 	struct news *n = slot < SLOTS ? find(m->key) : NULL;
@@ -327,40 +410,7 @@ void cert_news_take(unsigned slot, const struct control_key_news *m)
 	} else if (is_empty(&n->refusing)) {
 		n->since = 0;
 	}
-	cert_news_tick(time(NULL));
-}
-
-static bool ends_soon(const struct news *n, int64_t now)
-{
-	return n->until != 0 && n->until > now && n->until - now < TLS_CERT_SOON;
-}
-
-static void tick_ocsp(struct news *n, int64_t now)
-{
-	if (n->ocsp_until == 0 || n->ocsp_until > now)
-		return;
-	n->ocsp_until = 0;
-	set_ocsp_why(n, "it has expired; get a new one");
-}
-
-void cert_news_tick(int64_t now)
-{
-	char when[TLS_CERT_TIME_MAX];
-
-	for (struct news *n = first; n != NULL; n = n->next) {
-		tick_ocsp(n, now);
-		if ((!has_ended(n, now) && !ends_soon(n, now)) || (n->told != 0 && now - n->told < DAY))
-			continue;
-		n->told = now;
-		if (twin_of(n, n) != NULL)
-			continue;
-		if (has_ended(n, now))
-			log_error("certificate %s has expired on %s: clients refuse it; renew it, no reload is needed",
-			    n->file, tls_cert_time(n->until, when));
-		else
-			log_warn("certificate %s expires on %s; renew it, no reload is needed", n->file,
-			    tls_cert_time(n->until, when));
-	}
+	tick(n, time(NULL));
 }
 
 /* What holds for the clients of some login workers only. */
@@ -404,7 +454,7 @@ void cert_news_describe(struct str *out, int64_t now)
 {
 	unsigned refused = 0, faulty = 0, unstapled = 0, ending = 0, ended = 0;
 
-	for (const struct news *n = first; n != NULL; n = n->next) {
+	for (const struct news *n = first; n != NULL; n = n->hh_key.next) {
 		if (twin_of(n, n) != NULL)
 			continue;
 		refused += n->state == REFUSED || (!n->trial && !is_empty(&n->refusing));

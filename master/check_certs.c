@@ -320,8 +320,10 @@ static void check_clients(struct settings_load *l, enum protocol p)
 void check_certs(struct settings_load *l, struct str *facts)
 {
 	struct walk w = { .l = l, .facts = facts, .seen = STR_INIT };
+	struct cert_files_gaps gaps;
 
-	if (!cert_files_each(l->set, on_file, &w))
+	cert_files_each(l->set, on_file, &w, &gaps);
+	if (gaps.too_many)
 		settings_report(l->errors, &l->text, 0,
 		    "there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not used",
 		    CERT_FILES_MAX);

@@ -114,6 +114,8 @@ static void send_drain(struct child *c)
 
 static void begin(struct child *c)
 {
+	if (keys_are_waiting(c))
+		return; /* children_begin() comes */
 	c->begun = true;
 	if (c->post->role == ROLE_WORKER) {
 		if (c->post->m->draining)
@@ -122,6 +124,12 @@ static void begin(struct child *c)
 	}
 	authorities_begin(c);
 	send_plain(c, CTL_GO);
+}
+
+void children_begin(struct child *c)
+{
+	if (!c->begun)
+		begin(c);
 }
 
 static bool is_up(const struct post *p)
@@ -446,6 +454,7 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 	channels_forget(c);
 	if (c->post->role == ROLE_KEY)
 		cert_news_ended(c->post->slot);
+	keys_forget(c);
 	if (!c->ready)
 		reload_progress(m, c);
 	after_death(m, c);

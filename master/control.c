@@ -18,6 +18,7 @@
 #include "lib/num.h"
 #include "master/authorities.h"
 #include "master/cert_news.h"
+#include "master/keys.h"
 #include "master/counts.h"
 #include "master/kick.h"
 #include "master/logfile.h"
@@ -233,6 +234,7 @@ static void add_status(struct query *q)
 	if (logfile_lost() != 0)
 		str_addf(s, "count\tlog_lines_lost\t%lu\n", logfile_lost());
 	cert_news_describe(s, (int64_t)time(NULL));
+	keys_describe(s);
 	authorities_describe(s);
 	watchdog_describe(s);
 	str_add(s, q->silent.data, q->silent.len);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -35,18 +36,20 @@ enum state {
 
 /* A certificate of the settings. */
 struct certificate {
-	struct certificate *next;
-	char use[KEY_USE_MAX];
+	char *use;
 	char *file[FILES]; /* "" as OCSP: there is none; as KEY: the certificate's file has it */
 	struct stamp stamp[FILES];
 	uint32_t number; /* 0: none yet */
 	enum state state;
 	bool found, fresh; /* in this check: it is there; it differs */
 	bool lost;         /* it was not there in the check before */
+	UT_hash_handle hh_use, hh_number;
 };
 
-static struct certificate *first;
+static struct certificate *first; /* and the table by use: in the order in which they were found */
+static struct certificate *by_number;
 static uint32_t numbers; /* the last one given */
+static struct cert_files_gaps gaps;
 static ev_timer check;
 static struct msgw out;
 
@@ -94,8 +97,10 @@ static enum passing pass_file(struct child *to, const struct certificate *c, int
 	sent = fd != -1 && children_send(to, &out, fd);
 	if (fd != -1)
 		close(fd);
-	if (!sent)
+	if (!sent) {
+		key_queue_clear(&to->keys); /* all of them come again */
 		missing_add(to, CTL_KEY, NULL, 0);
+	}
 	return sent ? PASSED : LACKING;
 }
 
@@ -109,6 +114,32 @@ static void pass(struct child *to, const struct certificate *c)
 		pass_file(to, c, KEY, false);
 }
 
+/* Descriptors on their way are the master's: so a key is passed when there is room for it on the channel. One that has
+ * another number by now comes later. */
+static bool pass_next(struct chan *ch UNUSED, void *arg)
+{
+	struct child *to = arg;
+	const struct certificate *c;
+	uint32_t number;
+
+	if (key_queue_take(&to->keys, &number)) {
+		HASH_FIND(hh_number, by_number, &number, sizeof(number), c);
+		if (c != NULL)
+			pass(to, c);
+		return true;
+	}
+	children_begin(to);
+	return false;
+}
+
+static void pass_later(struct child *to, uint32_t number)
+{
+	if (to->control == NULL)
+		return;
+	key_queue_add(&to->keys, number);
+	chan_feed(to->control, pass_next);
+}
+
 static bool is_key_process(const struct child *c)
 {
 	return c->post->role == ROLE_KEY && c->introduced && c->control != NULL;
@@ -118,7 +149,7 @@ static void pass_to_all(const struct master *m, const struct certificate *cert)
 {
 	for (struct child *c = m->children; c != NULL; c = c->next)
 		if (is_key_process(c))
-			pass(c, cert);
+			pass_later(c, cert->number);
 }
 
 static void take_away(const struct master *m, const struct certificate *cert)
@@ -166,7 +197,10 @@ static bool take_stamps(struct certificate *c)
 
 static void give_number(struct certificate *c)
 {
+	if (c->number != 0)
+		HASH_DELETE(hh_number, by_number, c);
 	c->number = ++numbers;
+	HASH_ADD(hh_number, by_number, number, sizeof(c->number), c);
 	cert_news_given(c->use, c->file[CERTIFICATE], c->number);
 }
 
@@ -181,10 +215,9 @@ static bool set_file(struct certificate *c, int i, const char *file)
 
 static struct certificate *find(const char *use)
 {
-	struct certificate *c = first;
+	struct certificate *c;
 
-	while (c != NULL && strcmp(c->use, use) != 0)
-		c = c->next;
+	HASH_FIND(hh_use, first, use, strlen(use), c);
 	return c;
 }
 
@@ -195,9 +228,8 @@ static void on_found(void *arg UNUSED, const char *use, const char *file, const 
 
 	if (c == NULL) {
 		c = mem_alloc(sizeof(*c));
-		str_copy(c->use, sizeof(c->use), use);
-		c->next = first;
-		first = c;
+		c->use = mem_strdup(use);
+		HASH_ADD_KEYPTR(hh_use, first, c->use, strlen(c->use), c);
 	}
 	other = set_file(c, CERTIFICATE, file);
 	other = set_file(c, KEY, key) || other;
@@ -208,36 +240,73 @@ static void on_found(void *arg UNUSED, const char *use, const char *file, const 
 	c->found = true;
 }
 
+static void drop(const struct master *m, struct certificate *c)
+{
+	take_away(m, c);
+	HASH_DELETE(hh_use, first, c);
+	if (c->number != 0)
+		HASH_DELETE(hh_number, by_number, c);
+	for (int i = 0; i < FILES; i++)
+		mem_free(&c->file[i]);
+	mem_free(&c->use);
+	mem_free(&c);
+}
+
 /* Forgets what is gone: what was not there in two checks, or at once if SURE. */
 static void forget(const struct master *m, bool sure)
 {
-	for (struct certificate **p = &first; *p != NULL;) {
-		struct certificate *c = *p;
+	struct certificate *next;
 
-		if (c->found || !(sure || c->lost)) {
+	for (struct certificate *c = first; c != NULL; c = next) {
+		next = c->hh_use.next;
+		if (!c->found && (sure || c->lost))
+			drop(m, c);
+		else
 			c->lost = !c->found;
-			p = &c->next;
-			continue;
-		}
-		take_away(m, c);
-		*p = c->next;
-		for (int i = 0; i < FILES; i++)
-			mem_free(&c->file[i]);
-		mem_free(&c);
 	}
+}
+
+/* Logs only what is new. */
+static void take_gaps(const struct cert_files_gaps *new)
+{
+	if (new->too_many && !gaps.too_many)
+		log_error("there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not "
+		          "used",
+		    CERT_FILES_MAX);
+	if (new->error != 0 && new->error != gaps.error)
+		log_error("cannot read %s, where certificates are: %s; those that are in use stay, also if their files "
+		          "have been removed",
+		    new->folder, strerror(new->error));
+	gaps = *new;
+}
+
+void keys_describe(struct str *s)
+{
+	if (gaps.error != 0)
+		str_addf(s, "note\tcertificate\tcannot read %s: %s; those that are in use stay\n", gaps.folder,
+		    strerror(gaps.error));
+	if (gaps.too_many)
+		str_addf(s, "note\tcertificate\tthere are more than %d; some are not used\n", CERT_FILES_MAX);
+	if (first != NULL)
+		str_addf(s, "count\tcertificates_not_found\t%d\n", gaps.error != 0 || gaps.too_many);
 }
 
 static void look(const struct master *m, bool sure)
 {
-	for (struct certificate *c = first; c != NULL; c = c->next)
+	bool was_blind = gaps.error != 0;
+	struct cert_files_gaps now;
+
+	for (struct certificate *c = first; c != NULL; c = c->hh_use.next)
 		c->found = false;
-	if (!cert_files_each(m->set, on_found, NULL) && sure)
-		log_error("there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not "
-		          "used",
-		    CERT_FILES_MAX);
-	forget(m, sure);
+	cert_files_each(m->set, on_found, NULL, &now);
+	take_gaps(&now);
+	if (now.error == 0)
+		forget(m, sure);
+	for (struct child *c = m->children; was_blind && now.error == 0 && c != NULL; c = c->next)
+		if (is_key_process(c))
+			keys_repeat(c); /* one that has begun meanwhile lacks what is there */
 	cert_news_begin();
-	for (const struct certificate *c = first; c != NULL; c = c->next)
+	for (const struct certificate *c = first; c != NULL; c = c->hh_use.next)
 		cert_news_keep(c->use, c->file[CERTIFICATE]);
 	cert_news_end();
 }
@@ -263,7 +332,7 @@ static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	const struct master *m = t->data;
 
 	look(m, false);
-	for (struct certificate *c = first; c != NULL; c = c->next)
+	for (struct certificate *c = first; c != NULL; c = c->hh_use.next)
 		if (c->found && !c->fresh)
 			advance(m, c);
 	cert_news_tick((int64_t)time(NULL));
@@ -272,7 +341,7 @@ static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 void keys_update(struct master *m)
 {
 	look(m, true);
-	for (struct certificate *c = first; c != NULL; c = c->next) {
+	for (struct certificate *c = first; c != NULL; c = c->hh_use.next) {
 		if (c->state != CHANGED && cert_news_is_taken(c->number))
 			continue;
 		give_number(c);
@@ -289,13 +358,24 @@ void keys_update(struct master *m)
 /* What C has of them it does not take again. */
 void keys_repeat(struct child *c)
 {
-	for (const struct certificate *cert = first; cert != NULL; cert = cert->next)
+	key_queue_clear(&c->keys);
+	for (const struct certificate *cert = first; cert != NULL; cert = cert->hh_use.next)
 		if (cert->number != 0)
-			pass(c, cert);
+			pass_later(c, cert->number);
 }
 
 void keys_begin(struct child *c)
 {
 	keys_repeat(c);
 	cert_news_begun(c->post->slot);
+}
+
+bool keys_are_waiting(const struct child *c)
+{
+	return !key_queue_is_empty(&c->keys);
+}
+
+void keys_forget(struct child *c)
+{
+	key_queue_clear(&c->keys);
 }

@@ -1,7 +1,8 @@
 /* The certificates that the settings name, and their keys (master/cert_files.h): the master opens the files and passes
  * them to the key processes, which read them (CTL_KEY). Files that changed, and new ones, are passed within three
  * checks: when they stayed as they are for one of them. What a key process takes replaces what it had for the same
- * use; what it refuses does not, and is told if it is refused again in the next check. */
+ * use; what it refuses does not, and is told if it is refused again in the next check. What cannot be looked for,
+ * because a folder cannot be read, stays. */
 #ifndef MASTER_KEYS_H
 #define MASTER_KEYS_H
 
@@ -13,8 +14,15 @@ enum { KEYS_CHECK_SECONDS = 2 };
 bool keys_wanted(const struct settings *set);
 /* Takes the files from m->set: at the start, and after each reload. */
 void keys_update(struct master *m);
-/* Passes all keys to C, a key process that begins: before its channels, since who has one asks for signatures. */
+/* Passes all keys to C, a key process that begins, when there is room for each on its channel; then calls
+ * children_begin(). */
 void keys_begin(struct child *c);
+/* There are keys that were not passed to C yet. */
+bool keys_are_waiting(const struct child *c);
+/* C has ended. */
+void keys_forget(struct child *c);
+/* Adds lines of "status" on what was not found. */
+void keys_describe(struct str *s);
 /* Passes all keys to C, a key process that has lost a descriptor. */
 void keys_repeat(struct child *c);
 

@@ -8,6 +8,7 @@
 #include "master/backoff.h"
 #include "master/listen.h"
 #include "master/watch.h"
+#include "node/key_queue.h"
 #include "node/msg_channel.h"
 #include "settings/settings.h"
 
@@ -45,13 +46,14 @@ struct child {
 	ev_child watcher;
 	struct chan *control; /* NULL once the process has closed it */
 	ev_tstamp started;
-	bool introduced; /* has its channels to the others */
-	bool begun;      /* was told CTL_GO */
-	bool ready;      /* said CTL_READY */
-	bool retired;    /* was told CTL_RETIRE */
-	bool stopped;    /* was told CTL_STOP */
-	bool held;       /* stopped by SIGSTOP */
-	int key_end;     /* worker: the other end of its channel to key processes; -1: there is none */
+	bool introduced;       /* has its channels to the others */
+	bool begun;            /* was told CTL_GO */
+	bool ready;            /* said CTL_READY */
+	bool retired;          /* was told CTL_RETIRE */
+	bool stopped;          /* was told CTL_STOP */
+	bool held;             /* stopped by SIGSTOP */
+	struct key_queue keys; /* key process: to be passed to it */
+	int key_end;           /* worker: the other end of its channel to key processes; -1: there is none */
 	enum child_clients clients;
 	enum child_notice notice;
 	struct watch watch;
@@ -101,6 +103,8 @@ void children_stop(struct master *m);
 bool children_send(struct child *c, const struct msgw *w, int fd);
 /* Sends C again what it has missed: WHAT, OTHER and SLOT as in missing_add(). */
 void children_repeat(struct child *c, uint16_t what, struct child *other, unsigned slot);
+/* C, a key process, has all its keys: it is told CTL_GO, unless it was. */
+void children_begin(struct child *c);
 /* Kills what is left. */
 void children_kill(struct master *m);
 /* Number of worker slots. */

@@ -265,6 +265,10 @@ static const struct {
 	    NULL, "" },
 	{ "certificates_refused", "", " certificate was", " certificates were",
 	    " refused, the previous one (if any) stays in use; the log and the lines \"certificate\" say why" },
+	{ "certificates_not_found",
+	    "certificates may be missing, since a folder cannot be read or has too many; the log and the lines "
+	    "\"certificate\" say which",
+	    NULL, NULL, "" },
 	{ "certificates_faulty", "clients refuse ", " certificate", " certificates",
 	    "; the log and the lines \"certificate\" say why" },
 	{ "certificates_unstapled", "", " OCSP response is", " OCSP responses are",

@@ -7,6 +7,7 @@ node_libnode_a_SOURCES = \
 	node/signature_check.c node/signature_check.h \
 	node/msg_auth.c node/msg_auth.h \
 	node/msg_control.c node/msg_control.h \
+	node/key_queue.c node/key_queue.h \
 	node/key_use.c node/key_use.h \
 	node/msg_key.c node/msg_key.h \
 	node/msg_session.c node/msg_session.h \

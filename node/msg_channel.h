@@ -89,8 +89,8 @@ enum msg_type {
 	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,
 	 *   peers_down, loops, peers_crowded, peers_need_tls, peers_untrusted, fronts_not_believed, not_believed_by,
 	 *   directories_down, userdb_refused, and of the master log_lines_lost, certificates_refused,
-	 *   certificates_ending, certificates_ended, authorities_refused, authorities_with_keys, lists_ending,
-	 *   lists_ended (not 0: the node is degraded). */
+	 *   certificates_not_found, certificates_ending, certificates_ended, authorities_refused,
+	 *   authorities_with_keys, lists_ending, lists_ended (not 0: the node is degraded). */
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,
@@ -162,7 +162,9 @@ enum msg_type {
 	/* worker -> key process. A bad message ends that worker (CTL_UNFIT) */
 	KEY_SIGN,
 	/* key process -> worker: it is new on that channel */
-	KEY_BEGINS
+	KEY_BEGINS,
+	/* key process -> worker: all that it has was told */
+	KEY_COMPLETE
 };
 
 /* A channel of a role over SOCK, which it takes over: chan_new() and chan_greet(). */

@@ -41,6 +41,16 @@ bool key_begins_read(struct msgr *r)
 	return msgr_end(r);
 }
 
+void key_complete_write(struct msgw *w)
+{
+	msgw_begin(w, KEY_COMPLETE);
+}
+
+bool key_complete_read(struct msgr *r)
+{
+	return msgr_end(r);
+}
+
 void key_gone_write(struct msgw *w, uint32_t key)
 {
 	msgw_begin(w, KEY_GONE);

@@ -32,14 +32,15 @@ struct key_chain {
 void key_chain_write(struct msgw *w, const struct key_chain *m);
 bool key_chain_read(struct msgr *r, struct key_chain *m);
 
-/* KEY_BEGINS, key process -> worker: there is a new one. What it has is told next, up to KEY_GONE_OTHERS; what only the
+/* KEY_BEGINS, key process -> worker: there is a new one. What it has is told next, up to KEY_COMPLETE; what only the
  * one before had is gone then, and so may be its last request. */
 void key_begins_write(struct msgw *w);
 bool key_begins_read(struct msgr *r);
+/* KEY_COMPLETE, key process -> worker: it has told of all that there is. */
+void key_complete_write(struct msgw *w);
+bool key_complete_read(struct msgr *r);
 
-/* KEY_GONE, key process -> worker: new clients get another one; it signs for a while longer. KEY_GONE_OTHERS: a key
- * process that began has told of all that it has; what only the one before it had is gone. */
-enum { KEY_GONE_OTHERS = 0 };
+/* KEY_GONE, key process -> worker: new clients get another one; it signs for a while longer. */
 void key_gone_write(struct msgw *w, uint32_t key);
 bool key_gone_read(struct msgr *r, uint32_t *key);
 

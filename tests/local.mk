@@ -53,10 +53,11 @@ tests_unit_test_certificates_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=strcmp,--wrap=me
 tests_unit_test_certificates_LDADD = $(NODE_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_cert_files
 tests_unit_test_cert_files_SOURCES = tests/unit/test_cert_files.c
+tests_unit_test_cert_files_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=access,--wrap=readdir
 tests_unit_test_cert_files_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_cert_news
 tests_unit_test_cert_news_SOURCES = tests/unit/test_cert_news.c
-tests_unit_test_cert_news_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info,--wrap=time
+tests_unit_test_cert_news_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info,--wrap=time,--wrap=strcmp,--wrap=memcmp
 tests_unit_test_cert_news_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_authority_file
 tests_unit_test_authority_file_SOURCES = tests/unit/test_authority_file.c $(TLS_TEST)

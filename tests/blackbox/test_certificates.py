@@ -172,6 +172,14 @@ def shown(pool, sni=None, address="127.0.0.1", **more):
     return names[0]
 
 
+def shown_at_last(pool, sni):
+    """None: the handshake fails, for the worker has a certificate of which its new key process has not told that it lacks it."""
+    try:
+        return shown(pool, sni)
+    except OSError:
+        return None
+
+
 def until(pool, name, sni=None, seconds=SOON, **more):
     """It takes less than SECONDS until NAME is shown, and every handshake until then works."""
     end = time.monotonic() + seconds * SLOW
@@ -243,6 +251,30 @@ def test_files_come_and_go(pool, maker):
     remove(pool, "more/y.pem")
     until(pool, "all.example", "new.example")
     until(pool, "all.example", "b.example", seconds=2)
+
+
+def test_a_folder_that_is_away(pool, maker):
+    """Its certificates stay in use, and status says so; a key process that begins meanwhile has them once it is back."""
+    node = pool.nodes[0]
+    node.expect_dirty = True
+    os.rename(pool.more, pool.more + ".away")
+    try:
+        wait_for("it is noticed", lambda: node.status()["counts"]["certificates_not_found"] == 1)
+        write(pool, "pool.pem.new.example", maker.pem("ec", "new.example"))
+        until(pool, "new.example", "new.example")  # what is new elsewhere is found, and needs several looks
+        assert shown(pool, "dir.example") == "dir.example"
+        old = node.pids("key")
+        for pid in old:
+            os.kill(pid, signal.SIGKILL)
+        wait_for("there are others", lambda: len(set(node.pids("key")) - set(old)) == len(old))
+        wait_for("they lack it", lambda: shown_at_last(pool, "dir.example") == "all.example")
+    finally:
+        os.rename(pool.more + ".away", pool.more)
+    until(pool, "dir.example", "dir.example")
+    wait_for("all is found", lambda: node.status()["counts"]["certificates_not_found"] == 0)
+    remove(pool, "pool.pem.new.example")
+    until(pool, "all.example", "new.example")
+    assert "cannot read " + pool.more in node.log()
 
 
 def test_renewal_under_load(pool, maker):

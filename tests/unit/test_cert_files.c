@@ -1,6 +1,8 @@
 /* Which files are certificates, by their names. */
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +14,7 @@
 
 static char root[64];
 static struct str found;
+static struct cert_files_gaps gaps;
 
 static void make(const char *name)
 {
@@ -54,7 +57,8 @@ static void expect(const struct settings *set, const char *const *lines)
 	size_t n = 0;
 
 	str_clear(&found);
-	CU_ASSERT(cert_files_each(set, on_file, NULL));
+	cert_files_each(set, on_file, NULL, &gaps);
+	CU_ASSERT_FALSE(gaps.too_many);
 	for (size_t i = 0; i < found.len; i++)
 		n += found.data[i] == '\n';
 	for (; *lines != NULL; lines++, n--) {
@@ -150,6 +154,8 @@ static void test_folder(void)
 	set_path(&set->imapd_ssl_TLS_CERTFILE, "x.pem");
 	set_path(&set->imapd_ssl_TLS_CERTDIR, "more");
 	expect(set, (const char *const[]){ "imapd_ssl|x.pem||\n", NULL });
+	CU_ASSERT_EQUAL(gaps.error, ENOENT); /* nobody knows what is in it */
+	CU_ASSERT_STRING_EQUAL(inside(gaps.folder), "more");
 	make_folder("more");
 	make_folder("more/b.example");
 	make_folder("more/c.example");
@@ -162,6 +168,55 @@ static void test_folder(void)
 	make("more/b.example/privkey.pem");
 	make("more/c.example/fullchain.pem");
 	expect(set, want);
+	CU_ASSERT_EQUAL(gaps.error, 0);
+	end(&set);
+}
+
+int __real_access(const char *path, int mode);
+int __wrap_access(const char *path, int mode);
+struct dirent *__real_readdir(DIR *d);
+struct dirent *__wrap_readdir(DIR *d);
+
+static bool bad_access, bad_readdir;
+
+int __wrap_access(const char *path, int mode)
+{
+	if (!bad_access || strstr(path, "privkey.pem") == NULL)
+		return __real_access(path, mode);
+	errno = EIO;
+	return -1;
+}
+
+struct dirent *__wrap_readdir(DIR *d)
+{
+	if (!bad_readdir)
+		return __real_readdir(d);
+	errno = EIO;
+	return NULL;
+}
+
+/* What cannot be looked at may be there. */
+static void test_unreadable(void)
+{
+	struct settings *set = settings_defaults();
+
+	begin();
+	set->has_tls[PROTOCOL_IMAP] = true;
+	set_path(&set->imapd_ssl_TLS_CERTFILE, "x.pem");
+	set_path(&set->imapd_ssl_TLS_CERTDIR, "more");
+	make_folder("more");
+	make_folder("more/b.example");
+	make("more/b.example/fullchain.pem");
+	make("more/b.example/privkey.pem");
+	bad_access = true;
+	expect(set, (const char *const[]){ "imapd_ssl|x.pem||\n", NULL });
+	bad_access = false;
+	CU_ASSERT_EQUAL(gaps.error, EIO);
+	CU_ASSERT_STRING_EQUAL(inside(gaps.folder), "more");
+	bad_readdir = true;
+	expect(set, (const char *const[]){ "imapd_ssl|x.pem||\n", NULL });
+	bad_readdir = false;
+	CU_ASSERT_EQUAL(gaps.error, EIO);
 	end(&set);
 }
 
@@ -185,11 +240,13 @@ static void test_many(void)
 		snprintf(name, sizeof(name), "x.pem.h%d.example", i);
 		make(name);
 	}
-	CU_ASSERT(cert_files_each(set, count, NULL));
+	cert_files_each(set, count, NULL, &gaps);
+	CU_ASSERT_FALSE(gaps.too_many);
 	CU_ASSERT_EQUAL(told, CERT_FILES_MAX + 1);
 	make("x.pem.one.more");
 	told = 0;
-	CU_ASSERT_FALSE(cert_files_each(set, count, NULL));
+	cert_files_each(set, count, NULL, &gaps);
+	CU_ASSERT(gaps.too_many);
 	CU_ASSERT_EQUAL(told, CERT_FILES_MAX + 1);
 	end(&set);
 }
@@ -198,6 +255,7 @@ static const struct unit_case cases[] = {
 	{ "beside", test_beside },
 	{ "keys", test_keys },
 	{ "folder", test_folder },
+	{ "what cannot be read", test_unreadable },
 	{ "many", test_many },
 	{ NULL, NULL },
 };

@@ -11,6 +11,24 @@
 enum { NOW = 1796045100 /* 2026-11-30 13:25 UTC */, DAY = 24 * 3600 };
 
 static struct str logged;
+static unsigned compared; /* names and numbers */
+
+int __real_strcmp(const char *a, const char *b);
+int __real_memcmp(const void *a, const void *b, size_t n);
+int __wrap_strcmp(const char *a, const char *b);
+int __wrap_memcmp(const void *a, const void *b, size_t n);
+
+int __wrap_strcmp(const char *a, const char *b)
+{
+	compared++;
+	return __real_strcmp(a, b);
+}
+
+int __wrap_memcmp(const void *a, const void *b, size_t n)
+{
+	compared++;
+	return __real_memcmp(a, b, n);
+}
 
 static void PRINTF_LIKE(2, 0) add_line(char level, const char *fmt, va_list ap)
 {
@@ -370,7 +388,36 @@ static void test_liar(void)
 	forget_all();
 }
 
+/* A round of all, and what is said of each, cost as much as they are many. */
+static void test_many(void)
+{
+	enum { MANY = 2000 };
+	char use[64], file[64];
+
+	compared = 0;
+	for (unsigned round = 0; round < 3; round++) {
+		cert_news_begin();
+		for (unsigned i = 1; i <= MANY; i++) {
+			snprintf(use, sizeof(use), "imapd_ssl its-own h%u.pem", i);
+			snprintf(file, sizeof(file), "/etc/tls/h%u.pem", i);
+			if (round == 1)
+				cert_news_keep(use, file);
+			else
+				cert_news_given(use, file, i + round * MANY);
+		}
+		cert_news_end();
+		for (uint32_t i = 1; i <= MANY; i++)
+			say(i + (round == 2) * 2 * MANY, NOW + DAY, i % 2 != 0 ? NULL : "no");
+		CU_ASSERT(cert_news_is_taken(1 + (round == 2) * 2 * MANY));
+		cert_news_tick(NOW);
+	}
+	CU_ASSERT(compared < 3 * MANY * 40);
+	str_clear(&logged);
+	forget_all();
+}
+
 static const struct unit_case cases[] = {
+	{ "many", test_many },
 	{ "one that clients refuse", test_faulty },
 	{ "renewal", test_renewal },
 	{ "none before", test_none_before },

@@ -254,10 +254,10 @@ static void test_new_key_process(void)
 	EXPECT("b.example/ec", .sni = "b.example"); /* until it has told everything */
 	tell(1, "imapd_ssl", ec, "DNS:all.example", 0);
 	tell(3, "imapd_ssl name b.example ", ec, "DNS:b.example", 0);
-	on_gone(0, all);
+	on_complete(all);
 	EXPECT("all.example/ec", .sni = "a.example");
 	EXPECT("b.example/ec", .sni = "b.example");
-	on_gone(0, all); /* again: nothing */
+	on_complete(all); /* again: nothing */
 	EXPECT("b.example/ec", .sni = "b.example");
 	end();
 }

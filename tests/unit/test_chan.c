@@ -446,6 +446,45 @@ static void test_greeting(void)
 	ev_loop_destroy(l);
 }
 
+static uint32_t fed, enough;
+
+static bool feed(struct chan *c, void *arg)
+{
+	CU_ASSERT_STRING_EQUAL(arg, "arg");
+	CU_ASSERT_EQUAL(chan_queued(c), 0);
+	if (fed == enough)
+		return false;
+	CU_ASSERT_EQUAL(chan_send(c, message(fed++, 40 * 1024), -1), 0);
+	return true;
+}
+
+/* More than the queue holds: each message is made when there is room for it; what is sent meanwhile goes between. */
+static void test_feed(void)
+{
+	uint32_t next = 0;
+	unsigned with_fd = 0;
+
+	start();
+	fed = 0;
+	enough = 300;
+	CU_ASSERT(enough * 40 * 1024 > CHAN_QUEUE_MAX);
+	chan_feed(ours, feed);
+	turn(100);
+	CU_ASSERT(fed > 0 && fed < 100);
+	CU_ASSERT(chan_queued(ours) < 3 * 40 * 1024);
+	CU_ASSERT_EQUAL(chan_send(ours, message(fed++, 4), -1), 0);
+	for (int i = 0; i < 1000; i++) {
+		turn(1);
+		next = take(next, &with_fd);
+	}
+	CU_ASSERT_EQUAL(next, enough);
+	enough++;
+	chan_feed(ours, feed);
+	turn(2);
+	CU_ASSERT_EQUAL(take(next, &with_fd), enough);
+	finish();
+}
+
 static const struct unit_case cases[] = {
 	{ "greeting", test_greeting },
 	{ "posted messages", test_post },
@@ -455,6 +494,7 @@ static const struct unit_case cases[] = {
 	{ "a full queue", test_post_full },
 	{ "the other side is gone", test_gone },
 	{ "many messages", test_receive },
+	{ "more than the queue holds", test_feed },
 	{ "one channel within another", test_nested },
 	{ "secrets are wiped", test_wiped },
 	{ NULL, NULL },

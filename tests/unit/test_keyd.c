@@ -82,6 +82,7 @@ static void begin(void)
 	logged = 0;
 	keyd.ctx.loop = loop_new();
 	keyd.ring = keyring_new();
+	keyd.whole = true;
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	keyd.ctx.control = chan_new(keyd.ctx.loop, fd[0], ignore, gone, NULL);
 	control = fd[1];
@@ -505,7 +506,7 @@ static void expect_unfit(EVP_PKEY *half, int fd)
 
 	turns(2);
 	while (unit_next(bad, in, &r, &got))
-		CU_ASSERT_EQUAL(r.type, KEY_CHAIN);
+		CU_ASSERT(r.type == KEY_CHAIN || r.type == KEY_COMPLETE);
 	CU_ASSERT_EQUAL(msg_send(bad, &w, fd), 0);
 	turns(3);
 	CU_ASSERT(told_unfit());
@@ -614,16 +615,17 @@ static void test_renewal(void)
 	new = give_new(6, "P-256");
 	on_key_gone(&keyd.ctx, &(struct control_key_gone){ 5, "another use" }); /* again: nothing */
 	on_key_gone(&keyd.ctx, &(struct control_key_gone){ 99, "" });
-	turns(2);
+	turns(10);
 	while (unit_next(sock, in, &r, &fd))
 		told = told || (r.type == KEY_GONE && key_gone_read(&r, &key) && key == 5);
 	CU_ASSERT(told);
 	late = new_worker(1);
-	turns(2);
+	turns(5);
 	while (unit_next(late, in, &r, &fd)) {
 		struct key_chain chain;
 
-		CU_ASSERT(r.type == KEY_CHAIN && key_chain_read(&r, &chain) && chain.key == 6);
+		CU_ASSERT(
+		    r.type == KEY_COMPLETE || (r.type == KEY_CHAIN && key_chain_read(&r, &chain) && chain.key == 6));
 	}
 	CU_ASSERT(ask(sock, 5, TLS_ECDSA_SHA256, old) > 0);
 	CU_ASSERT(ask(sock, 6, TLS_ECDSA_SHA256, new) > 0);
@@ -699,10 +701,10 @@ static void test_tells_all(void)
 	EVP_PKEY *half;
 	struct msgr r;
 	struct key_chain chain;
-	uint32_t key;
 	int sock[2], fd;
 
 	begin();
+	keyd.whole = false;
 	sock[0] = new_worker(0);
 	half = give_new(5, "P-256");
 	on_go(&keyd.ctx);
@@ -711,8 +713,8 @@ static void test_tells_all(void)
 	for (int i = 0; i < 2; i++) {
 		CU_ASSERT_FATAL(unit_next(sock[i], in, &r, &fd) && r.type == KEY_CHAIN);
 		CU_ASSERT(key_chain_read(&r, &chain) && chain.key == 5);
-		CU_ASSERT_FATAL(unit_next(sock[i], in, &r, &fd) && r.type == KEY_GONE);
-		CU_ASSERT(key_gone_read(&r, &key) && key == 0);
+		CU_ASSERT_FATAL(unit_next(sock[i], in, &r, &fd) && r.type == KEY_COMPLETE);
+		CU_ASSERT(key_complete_read(&r));
 		CU_ASSERT_FALSE(unit_next(sock[i], in, &r, &fd));
 		close(sock[i]);
 	}
@@ -720,40 +722,115 @@ static void test_tells_all(void)
 	EVP_PKEY_free(half);
 }
 
-/* A worker that has many certificates to read, and an answer behind them, has not refused any. */
+/* Chains that together are more than a channel holds reach a worker that takes them late; meanwhile it gets signatures,
+ * and a certificate that is replaced on its way is not told. */
 static void test_many_certificates_to_read(void)
 {
+	enum { MANY = 400 };
 	EVP_PKEY *key = tls_test_key("P-256");
-	struct str names = STR_INIT;
-	int fd[2];
+	struct str names = STR_INIT, pem = STR_INIT;
+	static bool told[MANY + 2];
+	unsigned signatures = 0, complete = 0, chains = 0;
+	struct key_chain chain;
+	struct msgr r;
+	X509 *cert;
+	size_t sum = 0;
+	int sock, fd;
 
 	begin();
-	for (int i = 0; i < 300; i++)
+	keyd.whole = false;
+	for (int i = 0; i < 1500; i++)
 		str_addf(&names, "%sDNS:n%d.example", i != 0 ? "," : "", i);
-	for (uint32_t n = 1; n <= 100; n++) {
-		X509 *cert = tls_test_signed(key, str_cstr(&names), NULL, key, -60, 3600, false);
+	cert = tls_test_signed(key, str_cstr(&names), NULL, key, -60, 3600, false);
+	add_pem(&pem, key, cert, NULL);
+	for (uint32_t n = 1; n <= MANY + 1; n++) {
 		struct control_key m = { .key = n, .file = "/etc/x.pem" };
-		struct str pem = STR_INIT;
 
-		add_pem(&pem, key, cert, NULL);
-		snprintf(m.use, sizeof(m.use), "imapd_ssl name n%u.example ", n);
+		if (n == MANY + 1) { /* renews the last one */
+			sock = new_worker(0);
+			on_go(&keyd.ctx);
+			turns(50);
+		}
+		snprintf(m.use, sizeof(m.use), "imapd_ssl name n%u.example ", (unsigned)MIN(n, (uint32_t)MANY));
 		on_key(&keyd.ctx, &m, file_of(pem.data, pem.len));
-		str_fini(&pem);
-		X509_free(cert);
 	}
-	CU_ASSERT(has(1) && has(100));
-	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
-	key_sign_write(&w, &(struct key_sign){ 1, 1, TLS_ECDSA_SHA256, "01234567890123456789012345678901" });
-	CU_ASSERT_EQUAL(msg_send(fd[1], &w, -1), 0);
-	on_channel(&keyd.ctx, ROLE_WORKER, 0, 1, fd[0]);
-	turns(2);
-	CU_ASSERT_PTR_NOT_NULL_FATAL(keyd.workers);
-	CU_ASSERT(chan_queued(keyd.workers->chan) > 64 * 1024);
+	CU_ASSERT(chan_queued(keyd.workers->chan) < 2 * MSG_SIZE_MAX);
+	for (unsigned idle = 0; idle < 10;) {
+		if (chains % 100 == 50 && signatures * 100 < chains) {
+			key_sign_write(&w,
+			    &(struct key_sign){ 1, 1, TLS_ECDSA_SHA256, "01234567890123456789012345678901" });
+			CU_ASSERT_EQUAL(msg_send(sock, &w, -1), 0);
+			signatures++;
+		}
+		turns(2);
+		if (!unit_next(sock, in, &r, &fd)) {
+			idle++;
+			continue;
+		}
+		idle = 0;
+		if (r.type == KEY_CHAIN && key_chain_read(&r, &chain) && chain.key < ARRAY_LEN(told)) {
+			CU_ASSERT_FALSE(told[chain.key]);
+			told[chain.key] = true;
+			chains++;
+			sum += chain.cert[0].len;
+		}
+		complete += r.type == KEY_COMPLETE;
+	}
+	CU_ASSERT(sum > CHAN_QUEUE_MAX);
+	CU_ASSERT_EQUAL(chains, MANY);
+	CU_ASSERT(told[MANY + 1] && !told[MANY]);
+	CU_ASSERT_EQUAL(complete, 1);
+	CU_ASSERT_EQUAL(signatures, 4);
 	CU_ASSERT_FALSE(told_unfit());
-	close(fd[1]);
+	CU_ASSERT_EQUAL(logged, 0);
+	close(sock);
 	end();
 	str_fini(&names);
+	str_fini(&pem);
+	X509_free(cert);
 	EVP_PKEY_free(key);
+}
+
+/* One that begins signs with what it has, and with the rest as it comes; what never comes is refused in the end. */
+static void test_asked_before_it_has_all(void)
+{
+	uint8_t digest[TLS_DIGEST_MAX] = { 0 };
+	struct key_signed m;
+	EVP_PKEY *half, *other;
+	struct msgr r;
+	int sock[2], fd;
+
+	begin();
+	keyd.whole = false;
+	half = give_new(5, "P-256");
+	sock[0] = new_worker(0);
+	sock[1] = new_worker(1);
+	CU_ASSERT(ask(sock[0], 5, TLS_ECDSA_SHA256, half) > 0);
+	CU_ASSERT_EQUAL(ask(sock[0], 6, TLS_ECDSA_SHA256, half), 0); /* not yet */
+	CU_ASSERT_EQUAL(ask(sock[1], 7, TLS_ECDSA_SHA256, half), 0);
+	CU_ASSERT_EQUAL(logged, 0);
+	other = give_new(6, "P-256");
+	turns(2);
+	m.len = 0;
+	while (unit_next(sock[0], in, &r, &fd))
+		if (r.type == KEY_SIGNED)
+			CU_ASSERT(key_signed_read(&r, &m) && m.request == 7 && m.len > 0);
+	CU_ASSERT(m.len > 0);
+	CU_ASSERT_EQUAL(logged, 0);
+	on_go(&keyd.ctx);
+	turns(10);
+	m.len = 1;
+	while (unit_next(sock[1], in, &r, &fd))
+		if (r.type == KEY_SIGNED)
+			CU_ASSERT(key_signed_read(&r, &m) && m.request == 7);
+	CU_ASSERT_EQUAL(m.len, 0);
+	CU_ASSERT_EQUAL(logged, 1);
+	key_sign_write(&w, &(struct key_sign){ 1, 0, TLS_ECDSA_SHA256, digest });
+	close(sock[0]);
+	close(sock[1]);
+	end();
+	EVP_PKEY_free(half);
+	EVP_PKEY_free(other);
 }
 
 /* Nobody but login workers is listened to. */
@@ -800,7 +877,9 @@ static void on_told_begins(void *arg)
 	((struct told *)arg)->begun++;
 }
 
-static const struct key_client_fns fns = { on_told_chain, on_told_gone, on_told_begins };
+static void on_told_complete(void *arg UNUSED) { }
+
+static const struct key_client_fns fns = { on_told_chain, on_told_gone, on_told_begins, on_told_complete };
 
 /* A key process in a child. It has key 5 of KIND, and renews it with each byte at POKE. */
 static void on_poke(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
@@ -845,6 +924,7 @@ static pid_t start_two(const int sock[2], char *kind)
 	begin();
 	EVP_PKEY_free(give_new(5, kind));
 	on_channel(&keyd.ctx, ROLE_WORKER, 0, 1, dup(sock[0]));
+	turns(5);
 	on_worker_gone(keyd.workers->chan, keyd.workers);
 	if (!fd_wait(sock[0], POLLIN, clock_ms() + 10000) || msg_recv(sock[0], in, &r, &got) != 1 || r.type != KEY_SIGN)
 		_exit(1);
@@ -1006,6 +1086,7 @@ static const struct unit_case cases[] = {
 	{ "many keys", test_many_keys },
 	{ "a chain that libssl does not take", test_weak_chain },
 	{ "many certificates to read", test_many_certificates_to_read },
+	{ "asked before it has all", test_asked_before_it_has_all },
 	{ "files passed again", test_passed_again },
 	{ "files cut anywhere", test_files_cut },
 	{ "signs", test_signs },

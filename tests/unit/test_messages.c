@@ -139,6 +139,8 @@ static void cut_keys(void)
 	check(KEY_CHAIN, read_chain, "KEY_CHAIN");
 	key_gone_write(&w, 5);
 	check(KEY_GONE, read_unlisten, "KEY_GONE");
+	key_complete_write(&w);
+	check(KEY_COMPLETE, key_complete_read, "KEY_COMPLETE");
 	key_sign_write(&w, &(struct key_sign){ 7, 5, TLS_RSA_PSS_SHA384, bytes });
 	check(KEY_SIGN, read_sign, "KEY_SIGN");
 	key_signed_write(&w, &(struct key_signed){ 7, bytes, 40 });
