@@ -19,6 +19,7 @@ struct check {
 	X509 *const *chain;
 	unsigned n;
 	bool is_client;
+	const char *authorities; /* PEM file of more that are believed; NULL: none */
 	tls_cert_tell_fn *tell;
 	void *arg;
 };
@@ -195,6 +196,8 @@ static int verdict_of(const struct check *c)
 	if (store == NULL || ctx == NULL || rest == NULL)
 		die_fatal("OpenSSL has no memory");
 	X509_STORE_set_default_paths(store);
+	if (c->authorities != NULL)
+		X509_STORE_load_file(store, c->authorities);
 	for (unsigned i = 1; i < c->n; i++)
 		sk_X509_push(rest, c->chain[i]);
 	if (X509_STORE_CTX_init(ctx, store, c->chain[0], rest) != 1)
@@ -280,6 +283,16 @@ unsigned tls_cert_names(const X509 *cert, struct str *out)
 	return n;
 }
 
+bool tls_cert_is_for(X509 *cert, const char *host)
+{
+	bool is = X509_check_host(cert, host, 0,
+	              X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1 ||
+	    X509_check_ip_asc(cert, host, 0) == 1;
+
+	ERR_clear_error();
+	return is;
+}
+
 static void check_names(const struct check *c, const char *name)
 {
 	struct str names = STR_INIT;
@@ -289,19 +302,17 @@ static void check_names(const struct check *c, const char *name)
 		tell(c, name != NULL,
 		    "the certificate has no subjectAltName: mail programs do not look for names anywhere else; get one "
 		    "that has the names of the service there");
-	else if (name != NULL &&
-	    X509_check_host(c->chain[0], name, 0,
-	        X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) != 1)
+	else if (name != NULL && !tls_cert_is_for(c->chain[0], name))
 		tell(c, true, "the certificate is not for %s, but for %s; get one for that name", name,
 		    str_cstr(&names));
 	str_fini(&names);
 	ERR_clear_error();
 }
 
-void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, int64_t now, tls_cert_tell_fn *fn,
-    void *arg)
+void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, const char *authorities,
+    int64_t now, tls_cert_tell_fn *fn, void *arg)
 {
-	const struct check c = { chain, n, is_client, fn, arg };
+	const struct check c = { chain, n, is_client, authorities, fn, arg };
 
 	check_periods(&c, now);
 	check_use(&c);
@@ -334,7 +345,7 @@ static int64_t begins(const struct check *c, int64_t now)
 bool tls_cert_fault(X509 *const *chain, unsigned n, bool is_client, int64_t now, int64_t *until, struct str *why)
 {
 	struct str fault = STR_INIT;
-	const struct check c = { chain, n, is_client, keep_first, &fault };
+	const struct check c = { chain, n, is_client, NULL, keep_first, &fault };
 	bool found;
 
 	*until = INT64_MAX;

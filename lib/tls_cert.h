@@ -28,6 +28,8 @@ const char *tls_cert_time(int64_t seconds, char dst[TLS_CERT_TIME_MAX]);
 /* Appends the names that CERT is for, with ", " between: what its subjectAltName has of hosts and addresses. They can
  * hold any byte. Returns their number. */
 unsigned tls_cert_names(const X509 *cert, struct str *out);
+/* Whether CERT is for HOST, a name or an address as text, by its subjectAltName (RFC 9525). */
+bool tls_cert_is_for(X509 *cert, const char *host);
 
 /* Is told of each finding: a mistake, because of which clients fail, or not. TEXT is a phrase with the remedy; names in
  * it can hold any byte. */
@@ -35,10 +37,10 @@ typedef void tls_cert_tell_fn(void *arg, bool mistake, const char *text);
 
 /* What clients would say at NOW, in unix seconds, of the N certificates (at least 1) in CHAIN: period, order, use, and
  * names. NAME is the host that clients mean with it (RFC 9525: a subject is no name); NULL: not known. Whom clients
- * trust is taken from the machine's own list, if it has one. IS_CLIENT: it is a client's that servers look at, so names
- * do not count. */
-void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, int64_t now,
-    tls_cert_tell_fn *tell, void *arg);
+ * trust is taken from the machine's own list, if it has one, and AUTHORITIES, a PEM file of more; NULL: no more.
+ * IS_CLIENT: it is a client's that servers look at, so names do not count. */
+void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, const char *authorities,
+    int64_t now, tls_cert_tell_fn *tell, void *arg);
 /* The first mistake in period, order and use, appended to WHY; it needs no file. *UNTIL: when it is none any more, in
  * unix seconds; INT64_MAX: never. False: there is none. */
 bool tls_cert_fault(X509 *const *chain, unsigned n, bool is_client, int64_t now, int64_t *until, struct str *why);

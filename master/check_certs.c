@@ -17,6 +17,7 @@
 #include "master/authority_file.h"
 #include "master/cert_files.h"
 #include "node/key_use.h"
+#include "settings/peer_tls.h"
 #include "settings/settings_load.h"
 
 enum { LABEL_MAX = 320, NUMBER = 1 };
@@ -25,13 +26,15 @@ enum { LABEL_MAX = 320, NUMBER = 1 };
 struct subject {
 	struct settings_load *l;
 	unsigned line;
-	char label[LABEL_MAX];  /* the setting, for people */
-	const char *file, *key; /* KEY "": the certificate's file has it */
-	const char *ocsp;       /* "": there is no OCSP response */
-	bool is_client;         /* peers look at it */
-	const char *name;       /* that it has to be for; NULL: not said */
+	char label[LABEL_MAX];   /* the setting, for people */
+	const char *file, *key;  /* KEY "": the certificate's file has it */
+	const char *ocsp;        /* "": there is no OCSP response */
+	bool is_client;          /* peers look at it */
+	const char *name;        /* that it has to be for; NULL: not said */
+	const char *authorities; /* whom those who see it believe beside the machine's; NULL: nobody */
 	X509 *chain[KEY_CHAIN_CERTS];
 	unsigned n;
+	bool names_node; /* it is for this node's name */
 };
 
 static void mistake(const struct subject *s, const char *file, const char *what)
@@ -134,8 +137,10 @@ static void check_chain(struct subject *s, const struct key_chain *m, struct str
 	}
 	if (s->n == 0)
 		return;
-	tls_cert_check(s->chain, s->n, s->is_client, s->name, time(NULL), on_finding, s);
+	tls_cert_check(s->chain, s->n, s->is_client, s->name, s->authorities, time(NULL), on_finding, s);
 	add_facts(s, facts);
+	for (size_t i = 0; i < ARRAY_LEN(s->l->set->self); i++)
+		s->names_node |= s->l->set->self[i][0] != '\0' && tls_cert_is_for(s->chain[0], s->l->set->self[i]);
 	while (s->n != 0)
 		X509_free(s->chain[--s->n]);
 }
@@ -181,6 +186,7 @@ static void check_one(struct subject *s, struct str *facts)
 struct walk {
 	struct settings_load *l;
 	struct str *facts, seen; /* SEEN: lines "FILE KEY": protocols may share certificates */
+	bool any, names_node;    /* ANY: there are certificates for clients; NAMES_NODE: one is for this node's name */
 };
 
 /* The same was checked for an earlier protocol: what there is to say was said. */
@@ -214,7 +220,12 @@ static void on_file(void *arg, const char *use, const char *file, const char *ke
 	}
 	if (u.what == KEY_FOR_NAME && u.name[0] != '*')
 		subject.name = u.name;
+	/* For names, as those of nodes are: everybody else is shown TLS_CERTFILE. */
+	if ((u.what == KEY_FOR_NAME || u.what == KEY_FOR_ITS_OWN) && w->l->set->proxy_PROXY_TLS_CAFILE[0] != '\0')
+		subject.authorities = w->l->set->proxy_PROXY_TLS_CAFILE;
 	check_one(&subject, w->facts);
+	w->any |= !subject.is_client;
+	w->names_node |= !subject.is_client && subject.names_node;
 }
 
 static void check_folder(struct settings_load *l, enum protocol p)
@@ -317,6 +328,20 @@ static void check_clients(struct settings_load *l, enum protocol p)
 		    s.tls_trustcerts, true);
 }
 
+/* Other nodes, which have the same settings, believe no node without such a certificate. */
+static void check_node_name(const struct walk *w)
+{
+	const struct settings *set = w->l->set;
+
+	if (w->any && !w->names_node && set->proxy_PROXY_TLS_VERIFY && protocols_forwarded(set) != 0 &&
+	    strcmp(set->proxy_PROXY_TLS, peer_tls_word(PEER_TLS_NONE)) != 0)
+		settings_report(w->l->warnings, &w->l->text, settings_load_line_of(w->l, "proxy", "PROXY_TLS"),
+		    "proxy.PROXY_TLS: no certificate here is for %s, this node's name: other nodes do not accept it, "
+		    "and "
+		    "its accounts cannot log in through them; README.proxy, section 3.5, says how to make one",
+		    set->self[0]);
+}
+
 void check_certs(struct settings_load *l, struct str *facts)
 {
 	struct walk w = { .l = l, .facts = facts, .seen = STR_INIT };
@@ -335,5 +360,6 @@ void check_certs(struct settings_load *l, struct str *facts)
 	if (l->set->proxy_PROXY_TLS_CAFILE[0] != '\0')
 		check_authorities(l, settings_load_line_of(l, "proxy", "PROXY_TLS_CAFILE"), "proxy.PROXY_TLS_CAFILE",
 		    l->set->proxy_PROXY_TLS_CAFILE, false);
+	check_node_name(&w);
 	str_fini(&w.seen);
 }

@@ -197,6 +197,37 @@ def test_check_of_two_files(pool, authority):
     assert check(pool, authority)[0] == 0
 
 
+def test_check_of_a_pool_with_an_authority_of_its_own(pool, authority):
+    """PROXY_TLS: a node without a certificate for its own name is told so; one with such a certificate hears nothing of an authority
+    that PROXY_TLS_CAFILE has."""
+    a, text = authority, open(pool.conf).read()
+    openssl("req", "-x509", "-new", "-key", a.path("other.key"), "-subj", "/CN=Pool", "-days", "400", "-out", a.path("other.crt"))
+    install(pool, a.text("leaf.key", "leaf.crt", "middle.crt"))
+    install(pool, a.text("other.crt"), name="pool-ca.pem")
+    folder = os.path.join(pool.root, "nodes")
+    os.mkdir(folder)
+    chown(folder, pool.uid, pool.gid)
+    missing = r"warning: .*waypost\.conf:\d+: proxy\.PROXY_TLS: no certificate here is for 127\.0\.0\.1, this node's name"
+    unknown = 'this machine does not know "Pool"'
+    try:
+        pool.write_conf(text=text.replace(f'TLS_CERTFILE = "{pool.pem}";', f'TLS_CERTFILE = "{pool.pem}"; TLS_CERTDIR = "{folder}";'))
+        status, said = check(pool, authority)
+        assert status == 0 and not re.search(missing, said), said
+        pool.write_conf(text=open(pool.conf).read() + 'proxy = { PROXY_TLS = "implicit"; };\n')
+        status, said = check(pool, authority)
+        assert status == 0 and re.search(missing, said), said
+        install(pool, a.text("leaf.key", a.issue("node", "other", "subjectAltName=IP:127.0.0.1", key="leaf")), name="nodes/node.pem")
+        status, said = check(pool, authority)
+        assert status == 0 and not re.search(missing, said) and unknown in said, said
+        pool.write_conf(text=open(pool.conf).read().replace('PROXY_TLS = "implicit";',
+                                                            f'PROXY_TLS = "implicit"; PROXY_TLS_CAFILE = "{pool.root}/pool-ca.pem";'))
+        status, said = check(pool, authority)
+        assert status == 0 and not re.search(missing, said) and unknown not in said, said
+    finally:
+        shutil.rmtree(folder)
+        pool.write_conf(text=text)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 def test_check_warns_of_files_that_only_another_user_can_read(pool, authority):
     """Root's tool reads them; the daemon under systemd, without CAP_DAC_OVERRIDE, does not."""

@@ -20,6 +20,7 @@ enum { DAY = 24 * 3600 };
 static EVP_PKEY *key[4];
 static X509 *root, *middle, *leaf, *strange;
 static char trusted[64]; /* the file with what the machine trusts */
+static const char *ours; /* a file with more authorities, or NULL */
 static struct str said;
 
 static void on_finding(void *arg UNUSED, bool mistake, const char *text)
@@ -27,11 +28,21 @@ static void on_finding(void *arg UNUSED, bool mistake, const char *text)
 	str_addf(&said, "%s: %s\n", mistake ? "mistake" : "warning", text);
 }
 
-static void set_up(void)
+/* Writes CERT to a new file, whose path it stores in PATH. */
+static void write_certificate(X509 *cert, char path[64])
 {
 	FILE *f = NULL;
 	int fd;
 
+	snprintf(path, 64, "/tmp/test_tls_cert.XXXXXX");
+	fd = mkstemp(path);
+	CU_ASSERT_FATAL(fd != -1 && (f = fdopen(fd, "w")) != NULL);
+	PEM_write_X509(f, cert);
+	fclose(f);
+}
+
+static void set_up(void)
+{
 	for (size_t i = 0; i < ARRAY_LEN(key); i++)
 		key[i] = tls_test_key("P-256");
 	root = tls_test_signed(key[0], NULL, NULL, key[0], -DAY, 400L * DAY, true);
@@ -43,11 +54,7 @@ static void set_up(void)
 	leaf = tls_test_signed(key[2], "DNS:mail.example,DNS:*.pool.example,IP:192.0.2.7,IP:2001:db8::1", middle,
 	    key[1], -DAY, 100L * DAY, false);
 	strange = tls_test_signed(key[3], NULL, NULL, key[3], -DAY, 400L * DAY, true);
-	snprintf(trusted, sizeof(trusted), "/tmp/test_tls_cert.XXXXXX");
-	fd = mkstemp(trusted);
-	CU_ASSERT_FATAL(fd != -1 && (f = fdopen(fd, "w")) != NULL);
-	PEM_write_X509(f, root);
-	fclose(f);
+	write_certificate(root, trusted);
 	setenv("SSL_CERT_FILE", trusted, 1);
 	setenv("SSL_CERT_DIR", "/nonexistent", 1);
 }
@@ -68,7 +75,7 @@ static void tear_down(void)
 static void expect(unsigned n, X509 *const *chain, const char *name, int days, const char *want)
 {
 	str_clear(&said);
-	tls_cert_check(chain, n, false, name, time(NULL) + (int64_t)days * DAY, on_finding, NULL);
+	tls_cert_check(chain, n, false, name, ours, time(NULL) + (int64_t)days * DAY, on_finding, NULL);
 	if (want == NULL ? said.len != 0 : strstr(str_cstr(&said), want) == NULL)
 		printf("said: %s, not: %s\n", str_cstr(&said), want != NULL ? want : "nothing");
 	CU_ASSERT(want == NULL ? said.len == 0 : strstr(str_cstr(&said), want) != NULL);
@@ -126,14 +133,23 @@ static void test_trust(void)
 {
 	X509 *self = tls_test_signed(key[2], "DNS:a.example", NULL, key[2], -DAY, 99L * DAY, false);
 	X509 *own = tls_test_signed(key[2], "DNS:a.example", strange, key[3], -DAY, 99L * DAY, false);
+	char file[64];
 
+	write_certificate(strange, file);
 	EXPECT(NULL, 0, "warning: this machine does not know \"authority.example\", which has issued the last", leaf);
 	EXPECT(NULL, 0, "warning: this machine does not know \"authority.example\"", own, strange);
 	EXPECT(NULL, 0, "warning: the certificate has issued itself: good for tests", self);
+	ours = "/nonexistent";
+	EXPECT(NULL, 0, "warning: this machine does not know \"authority.example\"", own);
+	ours = file;
+	EXPECT(NULL, 0, NULL, own);
+	ours = NULL;
+	EXPECT(NULL, 0, "warning: this machine does not know \"authority.example\"", own);
 	setenv("SSL_CERT_FILE", "/nonexistent", 1); /* the machine trusts nobody: nothing can be said */
 	EXPECT(NULL, 0, NULL, leaf);
 	EXPECT(NULL, 0, "warning: the certificate has issued itself: good for tests", self);
 	setenv("SSL_CERT_FILE", trusted, 1);
+	unlink(file);
 	X509_free(self);
 	X509_free(own);
 }
@@ -154,6 +170,10 @@ static void test_names(void)
 	CU_ASSERT_EQUAL(tls_cert_names(leaf, &names), 4);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&names), "mail.example, *.pool.example, 192.0.2.7, 2001:db8::1");
 	CU_ASSERT_EQUAL(tls_cert_names(nameless, &names), 0);
+	CU_ASSERT(tls_cert_is_for(leaf, "192.0.2.7") && tls_cert_is_for(leaf, "2001:DB8::1"));
+	CU_ASSERT(tls_cert_is_for(leaf, "a.pool.example"));
+	CU_ASSERT(!tls_cert_is_for(leaf, "192.0.2.8") && !tls_cert_is_for(leaf, "subject.example"));
+	CU_ASSERT(!tls_cert_is_for(nameless, "subject.example"));
 	str_fini(&names);
 	X509_free(nameless);
 }
@@ -196,10 +216,10 @@ static void test_use(void)
 	X509_EXTENSION_free(e);
 	X509_sign(cert, key[1], EVP_sha256());
 	str_clear(&said);
-	tls_cert_check((X509 *const[]){ cert, middle }, 2, false, NULL, time(NULL), on_finding, NULL);
+	tls_cert_check((X509 *const[]){ cert, middle }, 2, false, NULL, NULL, time(NULL), on_finding, NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&said), "mistake: the certificate is not for TLS servers"));
 	str_clear(&said);
-	tls_cert_check((X509 *const[]){ cert, middle }, 2, true, NULL, time(NULL), on_finding, NULL);
+	tls_cert_check((X509 *const[]){ cert, middle }, 2, true, NULL, NULL, time(NULL), on_finding, NULL);
 	CU_ASSERT_EQUAL(said.len, 0);
 	expect_fault(2, (X509 *const[]){ cert, middle }, false, 0, "the certificate is not for TLS servers", 0);
 	expect_fault(2, (X509 *const[]){ cert, middle }, true, 0, NULL, 0);
