@@ -66,7 +66,8 @@ fuzz_fuzz_imap_lex_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_imap_lex_LDADD = imapd/libimap.a $(LIB_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_login
 fuzz_fuzz_login_SOURCES = fuzz/fuzz_login.c tests/unit/login_stubs.c
-fuzz_fuzz_login_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_login_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer \
+	-Wl,--wrap=certificates_context,--wrap=certificates_by_address
 fuzz_fuzz_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS)
 
 noinst_PROGRAMS += fuzz/fuzz_mime fuzz/fuzz_mime_text fuzz/fuzz_imap_text

@@ -9,6 +9,14 @@
 
 enum { FAILED_QUIET = 60 };
 
+SSL_CTX *client_tls_context(struct certificates *certificates, enum protocol protocol, bool starttls, int fd)
+{
+	struct net_addr here;
+	bool known = certificates_by_address(certificates, protocol) && net_addr_here(fd, &here);
+
+	return certificates_context(certificates, protocol, starttls, known ? &here : NULL);
+}
+
 void client_tls_words(const struct conn *c, char dst[SESSION_TLS_MAX])
 {
 	const SSL *ssl = conn_tls_ssl(c);

@@ -1,12 +1,18 @@
-/* What is told of a client's TLS: which it is, and why there is none. */
+/* TLS of a client: with what it begins, which it is, and why there is none. */
 #ifndef LOGIN_CLIENT_TLS_H
 #define LOGIN_CLIENT_TLS_H
+
+#include <openssl/ssl.h>
 
 #include "lib/conn.h"
 #include "lib/net.h"
 #include "lib/proxy_header.h"
+#include "login/certificates.h"
 #include "node/session.h"
 
+/* With which the connection FD of a client of PROTOCOL begins TLS, at once or after STARTTLS; valid until the loop's
+ * next turn. NULL: there is no certificate. */
+SSL_CTX *client_tls_context(struct certificates *certificates, enum protocol protocol, bool starttls, int fd);
 /* Words about the TLS of C, session_tls_ok(); "" if C is plain or not that far yet. */
 void client_tls_words(const struct conn *c, char dst[SESSION_TLS_MAX]);
 

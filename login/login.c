@@ -12,12 +12,19 @@
 #include "lib/proxy_header.h"
 #include "lib/str.h"
 #include "lib/text.h"
+#include "login/authd_link.h"
+#include "login/certificates.h"
 #include "login/client_tls.h"
 #include "login/credentials.h"
 #include "login/exchange.h"
 #include "login/failure.h"
+#include "login/header_wait.h"
+#include "login/login_env.h"
+#include "login/relays.h"
+#include "login/request_table.h"
+#include "login/spawn_link.h"
+#include "login/stranger_limits.h"
 #include "login/tls_peers.h"
-#include "login/worker.h"
 #include "settings/protocol.h"
 
 enum {
@@ -48,19 +55,13 @@ static bool may_yield(enum login_state s)
 	return s == LOGIN_GREETING || s == LOGIN_COMMAND || s == LOGIN_STARTTLS || s == LOGIN_CLOSING;
 }
 
-void login_age(struct login *l, uint32_t now)
-{
-	if ((l->state == LOGIN_AUTH || l->state == LOGIN_DELAY) && now - l->exchange_since >= STRANGERS_GRACE)
-		worker_set_stranger(l->worker, l, true);
-}
-
 static void enter(struct login *l, enum login_state state)
 {
 	log_debug("login %u: %s -> %s", l->request, state_name(l->state), state_name(state));
-	ev_timer_stop(worker_loop(l->worker), &l->timer); /* even one that has expired and is pending */
+	ev_timer_stop(l->env->loop, &l->timer); /* even one that has expired and is pending */
 	l->state = state;
 	if (state != LOGIN_DELAY) /* there nothing may change by the verdict: see login_age() */
-		worker_set_stranger(l->worker, l, may_yield(state));
+		stranger_limits_set(l->env->strangers, l, may_yield(state));
 }
 
 /* Calls FN in MS from now, to end the state or continue it. */
@@ -68,7 +69,7 @@ static void start_timer(struct login *l, void (*fn)(struct ev_loop *, ev_timer *
 {
 	ev_timer_init(&l->timer, fn, ms / 1000.0, 0);
 	l->timer.data = l;
-	ev_timer_start(worker_loop(l->worker), &l->timer);
+	ev_timer_start(l->env->loop, &l->timer);
 }
 
 static void forget_tried(struct login *l)
@@ -88,7 +89,7 @@ static void end_session(struct login *l)
 {
 	if (l->reply == NULL || l->reply->verdict != AUTH_VERDICT_OK || l->reply->session == 0)
 		return;
-	worker_session_end(l->worker, l->reply->session);
+	authd_link_session_end(l->env->authd, l->reply->session);
 	l->reply->session = 0;
 }
 
@@ -99,17 +100,52 @@ static void drop_inner(struct login *l)
 	l->inner = -1;
 }
 
+static void weigh(struct login *l)
+{
+	stranger_limits_weigh(l->env->strangers, l, conn_memory(&l->conn) + l->in.cap + l->out.cap);
+}
+
+/* L is one of the worker's logins from now on; another one may have to give way to it. */
+static void join(struct login *l)
+{
+	struct login_env *env = l->env;
+
+	l->next = env->logins;
+	l->prev = &env->logins;
+	if (l->next != NULL)
+		l->next->prev = &l->next;
+	env->logins = l;
+	env->nlogins++;
+	stranger_limits_add(env->strangers, l);
+}
+
+/* Nothing outside knows of L any more. */
+static void leave(struct login *l)
+{
+	struct login_env *env = l->env;
+
+	authd_link_end_exchange(env->authd, l);
+	request_table_drop(env->requests, &l->request); /* spawn's answer may still be on its way */
+	stranger_limits_set(env->strangers, l, false);
+	*l->prev = l->next;
+	if (l->next != NULL)
+		l->next->prev = l->prev;
+	env->nlogins--;
+	if (env->ended != NULL)
+		env->ended(env->arg);
+}
+
 /* Frees L; the client's connection is closed unless a relay has it. */
 static void login_free(struct login *l)
 {
-	struct ev_loop *loop = worker_loop(l->worker);
+	struct ev_loop *loop = l->env->loop;
 
 	end_session(l);
 	ev_timer_stop(loop, &l->timer);
 	client_tls_failed(&l->conn, &l->client, protocols[l->dialect->protocol].group);
 	conn_close(loop, &l->conn);
 	drop_inner(l);
-	worker_remove(l->worker, l);
+	leave(l);
 	credentials_forget(l);
 	forget_peer(l);
 	forget_tried(l);
@@ -139,10 +175,12 @@ static void free_if_over(struct login *l)
 /* The same where L may have begun to hold more. Others may be freed, too: for callers that know of no other login. */
 static void weigh_or_free(struct login *l)
 {
-	if (l->over)
+	if (l->over) {
 		login_free(l);
-	else
-		worker_weigh(l->worker, l);
+		return;
+	}
+	weigh(l);
+	stranger_limits_shed(l->env->strangers);
 }
 
 static bool reads(const struct login *l)
@@ -152,7 +190,7 @@ static bool reads(const struct login *l)
 
 static void watch_for(struct login *l, int want)
 {
-	conn_watch(worker_loop(l->worker), &l->conn, want);
+	conn_watch(l->env->loop, &l->conn, want);
 }
 
 /* What to watch the connection for follows from the state. While the client has to wait, EV_READ stays on until it
@@ -183,7 +221,7 @@ static void log_client(const struct login *l, enum log_level level, const char *
 /* A proxy in front says who its client is where that is not asked: the session would be the proxy's. */
 static void refuse_header(struct login *l)
 {
-	worker_stray_header(l->worker, l);
+	header_wait_stray(l->env->headers, &l->client, l->local_port);
 	end(l);
 }
 
@@ -258,7 +296,7 @@ static void refuse(struct login *l, enum login_failure f)
 	credentials_forget(l);
 	forget_peer(l);
 	auth_reply_free(&l->reply);
-	worker_end_exchange(l->worker, l);
+	authd_link_end_exchange(l->env->authd, l);
 	l->retried = false;
 	forget_tried(l);
 	l->peer_until = 0;
@@ -298,7 +336,7 @@ static void fail(struct login *l, enum login_failure f, struct failure_facts fac
 static void end_challenge(struct login *l)
 {
 	if (l->exchange != EXCHANGE_GREETED)
-		worker_end_exchange(l->worker, l);
+		authd_link_end_exchange(l->env->authd, l);
 }
 
 /* Handles one event of the dialect. */
@@ -322,12 +360,12 @@ static void on_command(struct login *l, enum login_event event)
 	case LOGIN_EVENT_CREDENTIALS:
 		l->bad = 0;
 		enter(l, LOGIN_AUTH);
-		worker_send_credentials(l->worker, l);
+		authd_link_send_credentials(l->env->authd, l);
 		return;
 	case LOGIN_EVENT_CHALLENGE:
 		l->bad = 0;
 		enter(l, LOGIN_AUTH);
-		if (!worker_request_challenge(l->worker, l, l->mech))
+		if (!authd_link_request_challenge(l->env->authd, l, l->mech))
 			exchange_enter(l, EXCHANGE_LOST);
 		return;
 	case LOGIN_EVENT_TLS:
@@ -406,7 +444,7 @@ static void on_bytes(struct login *l, char *p, size_t n)
 static void begin_tls(struct login *l, SSL_CTX *ctx)
 {
 	l->tls_since = loop_seconds();
-	conn_tls_accept(worker_loop(l->worker), &l->conn, ctx);
+	conn_tls_accept(l->env->loop, &l->conn, ctx);
 }
 
 /* Nothing that was said without TLS counts from here on (RFC 9051 section 6.2.1, RFC 2595 section 4), but for the
@@ -421,9 +459,14 @@ static void forget_plain_words(struct login *l)
 	end_challenge(l);
 }
 
+static SSL_CTX *starttls_context(const struct login *l)
+{
+	return client_tls_context(l->env->certificates, l->dialect->protocol, true, conn_raw_fd(&l->conn));
+}
+
 static void leave_plain_text(struct login *l)
 {
-	SSL_CTX *ctx = worker_starttls(l->worker, l);
+	SSL_CTX *ctx = starttls_context(l);
 
 	if (ctx == NULL) { /* it was withdrawn while the client did not take our reply */
 		client_gone(l);
@@ -472,7 +515,7 @@ enum login_tls login_offers_tls(const struct login *l)
 {
 	if (!is_plain(l) || !protocol_settings(l->set, l->dialect->protocol).starttls)
 		return LOGIN_TLS_NO;
-	return worker_starttls(l->worker, l) != NULL ? LOGIN_TLS_OFFERED : LOGIN_TLS_LATER;
+	return starttls_context(l) != NULL ? LOGIN_TLS_OFFERED : LOGIN_TLS_LATER;
 }
 
 /* --- waiting for the client --- */
@@ -572,12 +615,20 @@ static const char *on_peer_why(void *arg)
 	return l->peer.said;
 }
 
+static SSL *peer_tls(const struct login *l, const struct auth_target *t)
+{
+	SSL *ssl = tls_peers_connect(l->env->tls_peers, t->host, &t->addr);
+
+	certificates_show_to_peer(l->env->certificates, ssl);
+	return ssl;
+}
+
 static SSL *on_peer_tls(unsigned target, bool is_new, void *arg)
 {
 	struct login *l = arg;
 	const struct auth_target *t = &l->reply->target[target];
 
-	return t->tls == (is_new ? PEER_TLS_IMPLICIT : PEER_TLS_STARTTLS) ? worker_tls(l->worker, t) : NULL;
+	return t->tls == (is_new ? PEER_TLS_IMPLICIT : PEER_TLS_STARTTLS) ? peer_tls(l, t) : NULL;
 }
 
 static void on_peer_health(unsigned target, enum peer_result result, uint32_t took, void *arg)
@@ -585,7 +636,7 @@ static void on_peer_health(unsigned target, enum peer_result result, uint32_t to
 	struct login *l = arg;
 
 	if (result != PEER_ANSWERS || l->reply->report_success)
-		worker_peer_result(l->worker, l->reply->session, target, result, took);
+		authd_link_peer_result(l->env->authd, l->reply->session, target, result, took);
 }
 
 static void relay(struct login *l)
@@ -601,8 +652,8 @@ static void relay(struct login *l)
 	ours = to_client.len;
 	peer = backend_take(l->backend, &to_client);
 	l->peer.has_spoken = to_client.len != ours;
-	worker_arrived(l->worker, l->reply->session, backend_index(l->backend));
-	worker_relay(l->worker, l, &l->conn, peer, &to_client, &to_server);
+	authd_link_arrived(l->env->authd, l->reply->session, backend_index(l->backend));
+	relays_start(l->env->relays, l, peer, &to_client, &to_server);
 	l->reply->session = 0; /* it belongs to the relay now */
 	end(l);
 }
@@ -623,7 +674,7 @@ static void tell_signature(struct login *l, bool taken)
 	bool good = taken && l->peer.mark == NODE_MARK_OTHER && l->reply->report_signature;
 
 	if (signature_check_bad(l->peer.signature) || good)
-		worker_peer_signature(l->worker, peer_login_target(l)->host, l->peer.signature);
+		authd_link_peer_signature(l->env->authd, peer_login_target(l)->host, l->peer.signature);
 }
 
 /* Why the login at the peer failed. */
@@ -682,9 +733,9 @@ static void peer_failed(struct login *l, const struct backend *b, enum login_fai
 	struct str said = STR_INIT;
 
 	if (f == FAILURE_SELF)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_SELF, host, addr, "");
+		authd_link_peer_trouble(l->env->authd, l->dialect->protocol, PEER_TROUBLE_SELF, host, addr, "");
 	else if (f == FAILURE_NEEDS_TLS)
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_TLS, host, addr, "");
+		authd_link_peer_trouble(l->env->authd, l->dialect->protocol, PEER_TROUBLE_TLS, host, addr, "");
 	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);
 	str_adds(&said, l->peer.failed ? l->peer.said : backend_error(b, backend_index(b)));
 	for (unsigned i = 0; i < backend_index(b); i++) {
@@ -707,7 +758,8 @@ static void tell_untrusted(struct login *l, const struct backend *b, bool taken)
 		if (!backend_is_untrusted(b, i, &verdict))
 			continue;
 		snprintf(why, sizeof(why), "%s (%s)", backend_error(b, i), tls_peers_remedy(verdict));
-		worker_peer_trouble(l->worker, l, PEER_TROUBLE_UNTRUSTED, a->target[i].host, &a->target[i].addr, why);
+		authd_link_peer_trouble(l->env->authd, l->dialect->protocol, PEER_TROUBLE_UNTRUSTED, a->target[i].host,
+		    &a->target[i].addr, why);
 		if (taken && log_due(&quiet_until, UNTRUSTED_QUIET))
 			log_warn("mailhost %s is passed over: %s", a->target[i].host, why);
 	}
@@ -744,7 +796,7 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 	if (result == BACKEND_UNREACHABLE && may_ask_for_others(l, b)) {
 		note_tried(l);
 		try_again(l, LOGIN_AUTH);
-		worker_send_credentials(l->worker, l);
+		authd_link_send_credentials(l->env->authd, l);
 		return;
 	}
 	if (f == FAILURE_UNREACHABLE)
@@ -783,7 +835,7 @@ static void start_peer(struct login *l)
 		mem_wipe(l->reply->peer_password, sizeof(l->reply->peer_password));
 	}
 	enter(l, LOGIN_PEER);
-	l->backend = backend_start(worker_loop(l->worker), addrs, l->reply->ntargets, peer_time(l), &fns, l);
+	l->backend = backend_start(l->env->loop, addrs, l->reply->ntargets, peer_time(l), &fns, l);
 }
 
 /* --- the hand-over --- */
@@ -793,7 +845,7 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	struct login *l = t->data;
 
 	enter(l, LOGIN_AUTH);
-	worker_send_credentials(l->worker, l);
+	authd_link_send_credentials(l->env->authd, l);
 	free_if_over(l);
 }
 
@@ -816,7 +868,7 @@ void login_handoff_reply(struct login *l, bool ok)
 	if (ok) {
 		l->reply->session = 0; /* it belongs to the session server now */
 		if (l->inner != -1)
-			worker_relay_here(l->worker, l);
+			relays_start_here(l->env->relays, l);
 		end(l);
 	} else {
 		handoff_failed(l);
@@ -841,7 +893,8 @@ static void hand_off(struct login *l)
 	}
 	enter(l, LOGIN_HANDOFF);
 	watch_for(l, 0);
-	if (!worker_hand_off(l->worker, l))
+	authd_link_end_exchange(l->env->authd, l);
+	if (!spawn_link_hand_off(l->env->spawn, l))
 		handoff_failed(l);
 }
 
@@ -889,7 +942,7 @@ void login_auth_reply(struct login *l, struct auth_reply *a)
 
 /* --- for the worker --- */
 
-/* What a greeting depends on besides the settings: below WORKER_GREETINGS. */
+/* What a greeting depends on besides the settings: below LOGIN_GREETINGS. */
 static unsigned greeting_kind(const struct login *l)
 {
 	return l->tls * 4U + login_wants_tls(l) * 2U + (login_offers_tls(l) == LOGIN_TLS_OFFERED);
@@ -897,7 +950,7 @@ static unsigned greeting_kind(const struct login *l)
 
 static void greet(struct login *l)
 {
-	struct str *greeting = worker_greeting(l->worker, l->dialect->protocol, greeting_kind(l));
+	struct str *greeting = &l->env->greeting[l->dialect->protocol][greeting_kind(l)];
 
 	if (greeting->len == 0) {
 		l->dialect->greet(l, NULL);
@@ -913,11 +966,12 @@ static void begin(struct login *l)
 	const struct login_dialect *d = l->dialect;
 	enum auth_mech mech;
 
-	if (worker_draining(l->worker)) {
+	if (l->env->draining) {
 		say_bye(l, LOGIN_BYE_DRAIN);
 		return;
 	}
-	if (d->greeting_mech != NULL && d->greeting_mech(l, &mech) && worker_request_challenge(l->worker, l, mech)) {
+	if (d->greeting_mech != NULL && d->greeting_mech(l, &mech) &&
+	    authd_link_request_challenge(l->env->authd, l, mech)) {
 		enter(l, LOGIN_GREETING);
 		watch(l);
 		return;
@@ -926,14 +980,14 @@ static void begin(struct login *l)
 	feed(l);
 }
 
-void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct login_client *client)
+void login_start(struct login_env *env, const struct login_dialect *d, int fd, const struct login_client *client)
 {
 	struct login *l = mem_alloc(sizeof(*l));
 
-	l->worker = w;
+	l->env = env;
 	l->dialect = d;
 	l->state = LOGIN_COMMAND;
-	l->set = worker_settings(w);
+	l->set = env->set;
 	l->client = client->addr;
 	l->local_port = client->port;
 	l->tls = client->tls;
@@ -944,7 +998,7 @@ void login_start(struct worker *w, const struct login_dialect *d, int fd, const 
 	conn_open(&l->conn, fd, on_io, l);
 	if (client->ctx != NULL)
 		begin_tls(l, client->ctx);
-	worker_add(w, l);
+	join(l);
 	begin(l);
 	weigh_or_free(l);
 }
@@ -1004,7 +1058,7 @@ static void end_for(struct login *l, enum login_bye why)
 	case LOGIN_COMMAND:
 		break;
 	}
-	worker_end_exchange(l->worker, l);
+	authd_link_end_exchange(l->env->authd, l);
 	if (why == LOGIN_BYE_TIMEOUT)
 		log_client(l, LOG_LEVEL_INFO, "TIMEOUT", "");
 	if (conn_is_up(&l->conn))
@@ -1025,9 +1079,11 @@ bool login_kick(struct login *l)
 	return true;
 }
 
-size_t login_memory(const struct login *l)
+void login_age(struct login *l, uint32_t now)
 {
-	return conn_memory(&l->conn) + l->in.cap + l->out.cap;
+	if ((l->state == LOGIN_AUTH || l->state == LOGIN_DELAY) && now - l->exchange_since >= STRANGERS_GRACE)
+		stranger_limits_set(l->env->strangers, l, true);
+	weigh(l); /* its output may have grown by an answer of authd's */
 }
 
 bool login_is_late(const struct login *l, uint32_t now, uint32_t limit)

@@ -26,7 +26,7 @@
 #include "settings/settings.h"
 
 struct login;
-struct worker;
+struct login_env;
 
 /* clang-format off */
 #define LOGIN_STATES(X) \
@@ -106,7 +106,7 @@ struct login_dialect {
 
 struct login {
 	struct login *next, **prev;
-	struct worker *worker;
+	struct login_env *env;
 	const struct login_dialect *dialect;
 	const struct settings *set;
 	struct stranger stranger; /* while the client's next move is awaited; the worker's */
@@ -166,7 +166,7 @@ struct login_client {
 };
 
 /* The engine, for the worker: each of these may end and free L. This one takes over the accepted socket FD. */
-void login_start(struct worker *w, const struct login_dialect *d, int fd, const struct login_client *client);
+void login_start(struct login_env *env, const struct login_dialect *d, int fd, const struct login_client *client);
 /* Tells the client on FD that it cannot be served now. The caller closes FD. */
 void login_refuse(const struct login_dialect *d, int fd);
 /* authd's challenge for the client; NULL, in GREETING only: there is none, because there is no authd. */
@@ -183,12 +183,11 @@ void login_check_client(struct login *l);
 /* The operator ends the sessions of L's account: if L is about to become one, at a peer or here, refuses it or closes
  * its client. False: it has no verdict yet, or another one. */
 bool login_kick(struct login *l);
-/* To be called each second, with loop time: L, whose client has waited for a while for the answer to its credentials,
- * may have to give way from now on. Whether they are right makes no difference: a right password may be held as long as
- * a wrong one (authd/hold.h), and who would see which of its logins gives way would not have to wait. */
+/* To be called each second, with loop time: weighs L (login/stranger_limits.h). L, whose client has waited for a while
+ * for the answer to its credentials, may have to give way from now on. Whether they are right makes no difference: a
+ * right password may be held as long as a wrong one (authd/hold.h), and who would see which of its logins gives way
+ * would not have to wait. */
 void login_age(struct login *l, uint32_t now);
-/* Bytes of memory that L's client has made the worker hold, about, besides the few that all of them cost. */
-size_t login_memory(const struct login *l);
 /* With loop time: L has had all the time that there is, LIMIT seconds, or that for the handshake of TLS. */
 bool login_is_late(const struct login *l, uint32_t now, uint32_t limit);
 /* L, one of the worker's strangers, gives way to another client: it is told, and closed. */

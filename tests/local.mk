@@ -213,6 +213,7 @@ tests_unit_test_relay_LDADD = $(PROXY_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_login
 tests_unit_test_login_SOURCES = tests/unit/test_login.c tests/unit/login_stubs.c tests/unit/login_stubs.h
+tests_unit_test_login_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=certificates_context,--wrap=certificates_by_address
 tests_unit_test_login_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_acceptor
@@ -221,6 +222,9 @@ tests_unit_test_acceptor_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_access
 tests_unit_test_access_SOURCES = tests/unit/test_access.c
 tests_unit_test_access_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_request_table
+tests_unit_test_request_table_SOURCES = tests/unit/test_request_table.c
+tests_unit_test_request_table_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_strangers
 tests_unit_test_strangers_SOURCES = tests/unit/test_strangers.c
 tests_unit_test_strangers_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)

@@ -1,51 +1,34 @@
-/* Stubs of the functions of a login worker, for tests of the dialects. */
+/* A login for tests of the dialects, and the certificates of its worker. */
 #include "tests/unit/login_stubs.h"
 
-#include <stdlib.h>
-
-#include "login/worker.h"
+#include "login/certificates.h"
+#include "login/login_env.h"
 
 SSL_CTX *login_stub_tls;
 
-/* One function a line. */
-/* clang-format off */
-struct ev_loop *worker_loop(struct worker *w UNUSED) { abort(); }
-const struct settings *worker_settings(struct worker *w UNUSED) { abort(); }
-void worker_set_stranger(struct worker *w UNUSED, struct login *l UNUSED, bool is UNUSED) { abort(); }
-void worker_weigh(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-void worker_stray_header(struct worker *w UNUSED, const struct login *l UNUSED) { abort(); }
-void worker_add(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-void worker_remove(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-struct str *worker_greeting(struct worker *w UNUSED, enum protocol protocol UNUSED, unsigned kind UNUSED) { abort(); }
-SSL_CTX *worker_starttls(struct worker *w UNUSED, const struct login *l UNUSED) { return login_stub_tls; }
-void worker_send_credentials(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-bool worker_request_challenge(struct worker *w UNUSED, struct login *l UNUSED, enum auth_mech mech UNUSED) { abort(); }
-void worker_end_exchange(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-void worker_relay_here(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-bool worker_hand_off(struct worker *w UNUSED, struct login *l UNUSED) { abort(); }
-void worker_session_end(struct worker *w UNUSED, uint64_t session UNUSED) { abort(); }
-void worker_peer_result(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED, enum peer_result result UNUSED, uint32_t took UNUSED) { abort(); }
-void worker_peer_trouble(struct worker *w UNUSED, const struct login *l UNUSED, enum peer_trouble_kind kind UNUSED, const char *host UNUSED, const struct net_addr *addr UNUSED, const char *why UNUSED) { abort(); }
-void worker_peer_signature(struct worker *w UNUSED, const char *host UNUSED, enum signature_check check UNUSED) { abort(); }
-SSL *worker_tls(struct worker *w UNUSED, const struct auth_target *t UNUSED) { abort(); }
-void worker_arrived(struct worker *w UNUSED, uint64_t session UNUSED, unsigned target UNUSED) { abort(); }
-/* clang-format on */
-void worker_relay(struct worker *w UNUSED, struct login *l UNUSED, struct conn *client UNUSED, struct conn *peer UNUSED,
-    struct str *to_client UNUSED, struct str *to_server UNUSED)
+bool __wrap_certificates_by_address(const struct certificates *c, enum protocol p);
+SSL_CTX *__wrap_certificates_context(struct certificates *c, enum protocol p, bool starttls,
+    const struct net_addr *here);
+
+bool __wrap_certificates_by_address(const struct certificates *c UNUSED, enum protocol p UNUSED)
 {
-	abort();
+	return false;
 }
 
-bool worker_draining(const struct worker *w UNUSED)
+SSL_CTX *__wrap_certificates_context(struct certificates *c UNUSED, enum protocol p UNUSED, bool starttls UNUSED,
+    const struct net_addr *here UNUSED)
 {
-	abort();
+	return login_stub_tls;
 }
 
 void login_stub_init(struct login *l, const struct login_dialect *d, const struct settings *set)
 {
+	static struct login_env env;
+
 	memset(l, 0, sizeof(*l));
 	l->dialect = d;
 	l->set = set;
+	l->env = &env;
 	l->data = mem_alloc(d->data_size);
 }
 

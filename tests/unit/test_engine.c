@@ -573,8 +573,8 @@ static void answer(enum auth_verdict v, enum where where)
 		add_hosts(a);
 	if (where == THERE_OR_HERE)
 		a->other_hosts = AUTH_OTHER_HOSTS_SELF;
-	if (where == THERE_OR_HERE && w->logins != NULL && w->logins->state == LOGIN_AUTH &&
-	    !auth_mech_tells_password(w->logins->mech) && exchange_allows(w->logins, v))
+	if (where == THERE_OR_HERE && w->env.logins != NULL && w->env.logins->state == LOGIN_AUTH &&
+	    !auth_mech_tells_password(w->env.logins->mech) && exchange_allows(w->env.logins, v))
 		kept_question = last_question; /* that exchange can be asked again */
 	if (last_question != kept_question)
 		end_question(last_question);
@@ -637,8 +637,9 @@ static void handed(bool ok)
 
 	if (spawn_end == -1)
 		return;
-	if (ok && w->logins != NULL && w->logins->state == LOGIN_HANDOFF && last_handoff == w->logins->request)
-		session_kept[w->logins->reply->session] = true;
+	if (ok && w->env.logins != NULL && w->env.logins->state == LOGIN_HANDOFF &&
+	    last_handoff == w->env.logins->request)
+		session_kept[w->env.logins->reply->session] = true;
 	handoff_reply_write(&m, last_handoff, ok);
 	CU_ASSERT_EQUAL(msg_send(spawn_end, &m, -1), 0);
 	turns();
@@ -718,29 +719,29 @@ static void long_while(void) { pass(30); }    /* more than AUTHD_PATIENCE and th
 /* clang-format on */
 static void deadline(void)
 {
-	if (w->logins != NULL)
-		w->logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT;
+	if (w->env.logins != NULL)
+		w->env.logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT;
 	on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
 	turns();
 }
 
 static void drain(void)
 {
-	w->draining = true;
+	w->env.draining = true;
 	turns();
 }
 
 static void stop(void)
 {
-	if (w->logins != NULL)
-		login_end(w->logins, LOGIN_BYE_SHUTDOWN);
+	if (w->env.logins != NULL)
+		login_end(w->env.logins, LOGIN_BYE_SHUTDOWN);
 	turns();
 }
 
 static void yields(void)
 {
-	if (w->logins != NULL && w->logins->stranger.prefix != NULL)
-		login_yield(w->logins);
+	if (w->env.logins != NULL && w->env.logins->stranger.prefix != NULL)
+		login_yield(w->env.logins);
 	turns();
 }
 
@@ -793,13 +794,13 @@ static void begin(void)
 	nsessions = decisions = answers = 0;
 	last_question = kept_question = last_cancel = last_handoff = 0;
 	rig_new(toys);
-	w->draining = drained;
+	w->env.draining = drained;
 	ev_timer_start(w->ctx.loop, &w->sweep);
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
 	client_end = fd[1];
 	client_ended = false;
-	login_start(w, &toy, fd[0], &(struct login_client){ .addr = client, .port = 143 });
+	login_start(&w->env, &toy, fd[0], &(struct login_client){ .addr = client, .port = 143 });
 	turns();
 }
 
@@ -839,7 +840,9 @@ static const char *state_now(void)
 #undef X
 	};
 
-	return w->logins != NULL ? names[w->logins->state] : relay_pool_count(w->relays) != 0 ? "relayed" : "gone";
+	return w->env.logins != NULL         ? names[w->env.logins->state] :
+	    relays_count(w->env.relays) != 0 ? "relayed" :
+	                                       "gone";
 }
 
 /* What has happened since it was asked last. */
@@ -876,10 +879,9 @@ static void finish(void)
 	hang_up(&client_end);
 	turns();
 	listen_to_both();
-	CU_ASSERT_PTR_NULL(w->logins);
-	CU_ASSERT_EQUAL(w->nlogins, 0);
-	CU_ASSERT_EQUAL(relay_pool_count(w->relays), 0);
-	CU_ASSERT_EQUAL(w->nfree, w->nslots);
+	CU_ASSERT_PTR_NULL(w->env.logins);
+	CU_ASSERT_EQUAL(w->env.nlogins, 0);
+	CU_ASSERT_EQUAL(relays_count(w->env.relays), 0);
 	CU_ASSERT(answers <= decisions);
 	for (unsigned i = 0; i < QUESTIONS; i++)
 		CU_ASSERT_EQUAL(open_questions[i], 0);
@@ -1035,12 +1037,12 @@ static void block_client(void)
 	static const char words[] = "noop\nnoop\nnoop\nnoop\n";
 
 	begin();
-	for (unsigned i = 0; i < 100000 && w->logins->out.len == 0; i++) {
+	for (unsigned i = 0; i < 100000 && w->env.logins->out.len == 0; i++) {
 		if (send(client_end, words, strlen(words), MSG_NOSIGNAL) == -1)
 			CU_ASSERT_EQUAL_FATAL(errno, EAGAIN);
 		turns();
 	}
-	CU_ASSERT_FATAL(w->logins->out.len != 0);
+	CU_ASSERT_FATAL(w->env.logins->out.len != 0);
 }
 
 static void drain_client(void)
@@ -1060,14 +1062,14 @@ static void test_client_that_does_not_read(void)
 	here();
 	listen_to_both();
 	drain_client();
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_CLOSING);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_CLOSING);
 	CU_ASSERT_EQUAL(session_ends[1], 1);
 	CU_ASSERT_EQUAL(spawn_heard.len, 0);
 	finish();
 
 	block_client();
 	login();
-	CU_ASSERT_EQUAL(conn_wants(&w->logins->conn) & EV_WRITE, EV_WRITE);
+	CU_ASSERT_EQUAL(conn_wants(&w->env.logins->conn) & EV_WRITE, EV_WRITE);
 	drain_client();
 	forget_seen();
 	here();
@@ -1075,30 +1077,31 @@ static void test_client_that_does_not_read(void)
 	finish();
 }
 
-static uint32_t nslots, nfree;
+static uint32_t *taken, ntaken;
 
 /* There are no numbers for more questions. */
-static void take_all_slots(void)
+static void take_all_numbers(void)
 {
-	nslots = w->nslots;
-	nfree = w->nfree;
-	w->nslots = SLOTS_MAX;
-	w->nfree = 0;
+	taken = mem_grow(NULL, REQUEST_TABLE_MAX * sizeof(*taken));
+	memset(taken, 0, REQUEST_TABLE_MAX * sizeof(*taken));
+	for (ntaken = 0; request_table_take(w->env.requests, w, &taken[ntaken]); ntaken++)
+		;
 }
 
-static void give_slots_back(void)
+static void give_numbers_back(void)
 {
-	w->nslots = nslots;
-	w->nfree = nfree;
+	while (ntaken != 0)
+		request_table_drop(w->env.requests, &taken[--ntaken]);
+	mem_free(&taken);
 }
 
 /* The client is told soon that it cannot be asked, and its next try is asked when there are numbers again. */
-static void test_no_slots(void)
+static void test_no_numbers(void)
 {
 	to_delay();
 	a_while();
 	forget_seen();
-	take_all_slots();
+	take_all_numbers();
 	login();
 	is_now("AUTH");
 	pass(1);
@@ -1107,17 +1110,17 @@ static void test_no_slots(void)
 	is_now("AUTH");
 	pass(1);
 	is_now("COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer");
-	give_slots_back();
+	give_numbers_back();
 	login();
 	is_now("AUTH authd:REQUEST");
 	here();
 	is_now("HANDOFF spawn:HANDOFF");
 	not_started();
 	is_now("RETRY authd:END");
-	take_all_slots();
+	take_all_numbers();
 	a_while();
 	is_now("COMMAND client:no-UNAVAILABLE log:TEMPORARY FAILURE:authd does not answer");
-	give_slots_back();
+	give_numbers_back();
 	finish();
 }
 
@@ -1137,8 +1140,8 @@ static void test_delayed_gives_way(void)
 		forget_seen();
 		yields();
 		is_now(t[i].state);
-		if (w->logins != NULL)
-			w->logins->exchange_since -= STRANGERS_GRACE;
+		if (w->env.logins != NULL)
+			w->env.logins->exchange_since -= STRANGERS_GRACE;
 		on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
 		is_now(t[i].state);
 		yields();
@@ -1146,7 +1149,7 @@ static void test_delayed_gives_way(void)
 		finish();
 	}
 	to_auth();
-	w->logins->exchange_since -= STRANGERS_GRACE;
+	w->env.logins->exchange_since -= STRANGERS_GRACE;
 	on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
 	wrong();
 	forget_seen();
@@ -1351,6 +1354,6 @@ static const struct unit_case cases[] = { { "a delayed login gives way", test_de
 	{ "every loss behind every event", test_every_loss_behind_every_event }, { "several events", test_stories },
 	{ "whole reasons in the log", test_reasons }, { "all mailhosts down", test_all_mailhosts_down },
 	{ "a client that does not read", test_client_that_does_not_read },
-	{ "no numbers for questions", test_no_slots }, { "a drained node", test_drained }, { NULL, NULL } };
+	{ "no numbers for questions", test_no_numbers }, { "a drained node", test_drained }, { NULL, NULL } };
 
 UNIT_MAIN("engine", cases)

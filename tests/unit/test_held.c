@@ -136,17 +136,17 @@ static void test_client_is_not_ended(void)
 	limit = (double)w->ctx.set->node_LOGIN_TIMEOUT;
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
-	login_start(w, &imap_login_dialect, fd[0], &(struct login_client){ .addr = client, .port = 143 });
+	login_start(&w->env, &imap_login_dialect, fd[0], &(struct login_client){ .addr = client, .port = 143 });
 	look_after(w->ctx.loop, 0.5);
 	look_after(w->ctx.loop, limit + 10); /* held */
 	on_sweep(w->ctx.loop, &w->sweep, 0);
-	CU_ASSERT_NOT_EQUAL(w->logins->state, LOGIN_CLOSING);
+	CU_ASSERT_NOT_EQUAL(w->env.logins->state, LOGIN_CLOSING);
 	for (double s = 0; s < limit + 2; s++) { /* its own time */
 		fake_now++;
 		ev_run(w->ctx.loop, EVRUN_NOWAIT);
 	}
 	on_sweep(w->ctx.loop, &w->sweep, 0);
-	CU_ASSERT(w->logins == NULL || w->logins->state == LOGIN_CLOSING);
+	CU_ASSERT(w->env.logins == NULL || w->env.logins->state == LOGIN_CLOSING);
 	rig_stop();
 	close(fd[1]);
 	turns();

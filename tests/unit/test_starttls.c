@@ -100,7 +100,8 @@ static void connect_from(enum protocol p, const char *ip, bool tls_in_front)
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&client, ip, 12345));
 	client_end = fd[1];
-	login_start(w, dialects[p], fd[0], &(struct login_client){ .addr = client, .port = 143, .tls = tls_in_front });
+	login_start(&w->env, dialects[p], fd[0],
+	    &(struct login_client){ .addr = client, .port = 143, .tls = tls_in_front });
 	turns();
 }
 
@@ -181,7 +182,7 @@ static bool has_ended(void)
 
 	turns();
 	fcntl(authd_end, F_SETFL, O_NONBLOCK);
-	return w->logins == NULL && unit_recv(authd_end, buf, &r, &passed) != 1;
+	return w->env.logins == NULL && unit_recv(authd_end, buf, &r, &passed) != 1;
 }
 
 static const struct auth_request *asked(void)
@@ -257,7 +258,7 @@ static void test_plain_words_are_forgotten(void)
 	say("i ID (\"x-originating-ip\" \"192.0.2.99\" \"x-client-transport\" \"TLS\" \"name\" \"old\")\r\n");
 	begin_tls(PROTOCOL_IMAP);
 	say("j ID (\"x-session-id\" \"ABCDEFGH\" \"name\" \"new\")\r\n");
-	CU_ASSERT_STRING_EQUAL(str_cstr(&((struct imap_login *)w->logins->data)->id), "\"name\" \"new\"");
+	CU_ASSERT_STRING_EQUAL(str_cstr(&((struct imap_login *)w->env.logins->data)->id), "\"name\" \"new\"");
 	say("d LOGIN u p\r\n");
 	CU_ASSERT_EQUAL(asked()->forwarded.client.family, 0);
 	leave();
@@ -266,7 +267,7 @@ static void test_plain_words_are_forgotten(void)
 	begin_tls(PROTOCOL_POP3);
 	say("PASS p\r\n");
 	CU_ASSERT_STRING_EQUAL(told(), "-ERR USER first.\r\n");
-	CU_ASSERT_FALSE(((struct pop3_login *)w->logins->data)->utf8);
+	CU_ASSERT_FALSE(((struct pop3_login *)w->env.logins->data)->utf8);
 	say("XCLIENT SESSION=ABCDEFGH\r\nUSER u\r\nPASS p\r\n");
 	CU_ASSERT_EQUAL(asked()->forwarded.client.family, 0);
 	leave();
@@ -301,7 +302,7 @@ static void test_exchange_is_over(void)
 	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "a BAD Malformed authentication data."));
 	CU_ASSERT(next(authd_end, AUTH_CANCEL, &r));
 	begin_tls(PROTOCOL_IMAP);
-	CU_ASSERT_EQUAL(w->logins->exchange, EXCHANGE_NONE);
+	CU_ASSERT_EQUAL(w->env.logins->exchange, EXCHANGE_NONE);
 	leave();
 }
 
@@ -399,11 +400,11 @@ static void test_bytes_still_in_the_socket(void)
 static void block_reply(void)
 {
 	connect_from(PROTOCOL_IMAP, "127.0.0.1", false);
-	for (unsigned i = 0; i < 100000 && w->logins->out.len == 0; i++)
+	for (unsigned i = 0; i < 100000 && w->env.logins->out.len == 0; i++)
 		say("b NOOP\r\n");
-	CU_ASSERT_FATAL(w->logins->out.len != 0);
+	CU_ASSERT_FATAL(w->env.logins->out.len != 0);
 	say("a STARTTLS\r\n");
-	CU_ASSERT_EQUAL_FATAL(w->logins->state, LOGIN_STARTTLS);
+	CU_ASSERT_EQUAL_FATAL(w->env.logins->state, LOGIN_STARTTLS);
 }
 
 static void test_reply_waits(void)
@@ -418,7 +419,7 @@ static void test_reply_waits(void)
 	CU_ASSERT(has_ended());
 	leave();
 	block_reply();
-	w->logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT;
+	w->env.logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT;
 	on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
 	CU_ASSERT(has_ended());
 	leave();
@@ -431,7 +432,7 @@ static void test_reply_waits(void)
 	block_reply();
 	while (told()[0] != '\0')
 		continue;
-	CU_ASSERT_EQUAL_FATAL(w->logins->state, LOGIN_COMMAND);
+	CU_ASSERT_EQUAL_FATAL(w->env.logins->state, LOGIN_COMMAND);
 	CU_ASSERT_FATAL(shake());
 	say("b NOOP\r\n");
 	CU_ASSERT_STRING_EQUAL(told(), "b OK NOOP completed\r\n");
@@ -449,7 +450,7 @@ static void test_refusals_do_not_fill_the_log(void)
 			say(words[p].noop);
 		}
 		CU_ASSERT_PTR_NOT_NULL(strstr(told(), "TLS is required"));
-		CU_ASSERT_PTR_NOT_NULL(w->logins);
+		CU_ASSERT_PTR_NOT_NULL(w->env.logins);
 		CU_ASSERT_PTR_NOT_NULL(strstr(last_line, "LOGIN REFUSED"));
 		CU_ASSERT_EQUAL(lines, 1);
 		leave();
@@ -485,7 +486,7 @@ static void test_deadline_within_handshake(void)
 		if (n != 0)
 			put(buf, n);
 		turns();
-		w->logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT;
+		w->env.logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT;
 		on_sweep(w->ctx.loop, &w->sweep, EV_TIMER);
 		CU_ASSERT(has_ended());
 		leave();

@@ -43,7 +43,7 @@ static void setup(void)
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
 	decoded_on(w->ctx.loop);
-	login_start(w, &imap_login_dialect, fd[0], &(struct login_client){ .addr = client, .port = 143 });
+	login_start(&w->env, &imap_login_dialect, fd[0], &(struct login_client){ .addr = client, .port = 143 });
 	client_end = decoded(w->ctx.loop, fd[1]);
 	turns();
 }
@@ -128,7 +128,7 @@ static void fail_first_handoff(void)
 	answer_here(asked("u"));
 	answer_handoff(false);
 	CU_ASSERT(next(authd_end, SESSION_END, &r));
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_RETRY);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_RETRY);
 }
 
 /* Both timers have expired when the loop checks, the sweep's first: the retry is due, but was not called yet. */
@@ -201,11 +201,11 @@ static void test_timeout_while_retry_is_pending(void)
 	setup();
 	ev_timer_start(w->ctx.loop, &w->sweep);
 	fail_first_handoff();
-	w->logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT + 1;
+	w->env.logins->started -= (uint32_t)w->ctx.set->node_LOGIN_TIMEOUT + 1;
 	usleep(450 * 1000);
 	turns();
 	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "a NO [UNAVAILABLE]"));
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_CLOSING);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_CLOSING);
 	teardown();
 }
 
@@ -225,10 +225,10 @@ static void test_greeting_and_goodbye(void)
 	say("c LOGOUT\r\nd NOOP\r\n");
 	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "c OK"));
 	CU_ASSERT_EQUAL(recv(client_end, &c, 1, MSG_DONTWAIT), 0);
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_CLOSING);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_CLOSING);
 	shutdown(client_end, SHUT_WR);
 	turns();
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	teardown();
 }
 
@@ -245,7 +245,7 @@ static void test_commands_while_authd_is_asked(void)
 	say("b NOOP\r\n");
 	say("c NOOP\r\n");
 	CU_ASSERT_STRING_EQUAL(told(), "");
-	CU_ASSERT_EQUAL(conn_wants(&w->logins->conn), 0);
+	CU_ASSERT_EQUAL(conn_wants(&w->env.logins->conn), 0);
 	CU_ASSERT_FALSE(next(authd_end, AUTH_CANCEL, &r));
 	answer_wrong(request);
 	CU_ASSERT_STRING_EQUAL(told(),
@@ -257,12 +257,12 @@ static void test_commands_while_authd_is_asked(void)
 static void test_client_does_not_read(void)
 {
 	setup();
-	for (int i = 0; i < 100000 && w->logins != NULL; i++) {
+	for (int i = 0; i < 100000 && w->env.logins != NULL; i++) {
 		if (send(client_end, "a NOOP\r\na NOOP\r\na NOOP\r\na NOOP\r\n", 32, MSG_NOSIGNAL) < 0)
 			CU_ASSERT_FATAL(errno == EAGAIN || errno == EPIPE || errno == ECONNRESET);
 		turns();
 	}
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	teardown();
 }
 
@@ -280,7 +280,7 @@ static void test_goodbye_cannot_be_said(void)
 	close(client_end);
 	client_end = -1;
 	turns();
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	teardown();
 
 	setup();
@@ -290,9 +290,9 @@ static void test_goodbye_cannot_be_said(void)
 	close(client_end);
 	client_end = -1;
 	turns();
-	CU_ASSERT_PTR_NOT_NULL(w->logins);
+	CU_ASSERT_PTR_NOT_NULL(w->env.logins);
 	answer_wrong(request);
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	teardown();
 }
 
@@ -308,9 +308,9 @@ static void test_errors_and_linger(void)
 	str_adds(&words, "z NOOP\r\n");
 	say(str_cstr(&words));
 	CU_ASSERT_PTR_NULL(strstr(told(), "z OK"));
-	CU_ASSERT_EQUAL_FATAL(w->logins->state, LOGIN_CLOSING);
-	ev_invoke(w->ctx.loop, &w->logins->timer, EV_TIMER);
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_EQUAL_FATAL(w->env.logins->state, LOGIN_CLOSING);
+	ev_invoke(w->ctx.loop, &w->env.logins->timer, EV_TIMER);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	teardown();
 	str_fini(&words);
 }
@@ -321,7 +321,7 @@ static void begin_handoff(void)
 	told();
 	say("a LOGIN u p\r\n");
 	answer_here(asked("u"));
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_HANDOFF);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_HANDOFF);
 }
 
 /* The session belongs to the server, or to nobody if it is unknown whether there is one. */
@@ -331,22 +331,22 @@ static void test_handoff_ends(void)
 
 	begin_handoff();
 	answer_handoff(true);
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT_FALSE(next(authd_end, SESSION_END, &r));
 	teardown();
 
 	begin_handoff();
 	shutdown(spawn_end, SHUT_RDWR);
 	turns();
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT(next(authd_end, SESSION_END, &r));
 	CU_ASSERT_STRING_EQUAL(told(), "");
 	teardown();
 
 	begin_handoff();
-	login_end(w->logins, LOGIN_BYE_SHUTDOWN);
+	login_end(w->env.logins, LOGIN_BYE_SHUTDOWN);
 	turns();
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT(next(authd_end, SESSION_END, &r));
 	teardown();
 }
@@ -386,7 +386,7 @@ static void test_session_here(void)
 	handoff_reply_write(&m, request, true);
 	CU_ASSERT_EQUAL(msg_send(spawn_end, &m, -1), 0);
 	turns();
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT_EQUAL(send(server, "a OK in\r\n", 9, MSG_NOSIGNAL), 9);
 	turns();
 	CU_ASSERT_STRING_EQUAL(told(), "a OK in\r\n");
@@ -401,7 +401,7 @@ static void test_session_here(void)
 	turns();
 	CU_ASSERT_STRING_EQUAL(told(), "* BYE\r\n");
 	CU_ASSERT_EQUAL(recv(client_end, buf, sizeof(buf), MSG_DONTWAIT), 0);
-	CU_ASSERT_EQUAL(relay_pool_count(w->here), 0);
+	CU_ASSERT_EQUAL(relays_count_here(w->env.relays), 0);
 	CU_ASSERT_FALSE(next(authd_end, SESSION_END, &r));
 	teardown();
 }
@@ -414,7 +414,8 @@ static void come_from_here(unsigned n, int fd)
 
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
 	for (unsigned i = 0; i < n; i++)
-		login_start(w, &imap_login_dialect, dup(fd), &(struct login_client){ .addr = client, .port = 143 });
+		login_start(&w->env, &imap_login_dialect, dup(fd),
+		    &(struct login_client){ .addr = client, .port = 143 });
 }
 
 /* Of too many clients of one address the oldest is told and closed; but not if it is a peer's, or if one is logging
@@ -431,27 +432,33 @@ static void test_share_of_an_address(void)
 	told();
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	come_from_here(STRANGERS_PREFIX_MAX - 1, fd[0]);
-	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX);
+	CU_ASSERT_EQUAL(w->env.nlogins, STRANGERS_PREFIX_MAX);
 	say("a LOGIN u p\r\n");
 	come_from_here(1, fd[0]); /* one is no stranger now */
-	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 1);
+	CU_ASSERT_EQUAL(w->env.nlogins, STRANGERS_PREFIX_MAX + 1);
 	answer_wrong(asked("u"));
-	CU_ASSERT_EQUAL(w->strangers.count, STRANGERS_PREFIX_MAX + 1);
+	CU_ASSERT_EQUAL(w->strangers.all.count, STRANGERS_PREFIX_MAX + 1);
 	come_from_here(1, fd[0]);
-	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 1);
-	CU_ASSERT_EQUAL(w->yielded, 1);
+	CU_ASSERT_EQUAL(w->env.nlogins, STRANGERS_PREFIX_MAX + 1);
+	CU_ASSERT_EQUAL(w->strangers.yielded, 1);
 	for (int i = 0; i < STRANGERS_PREFIX_MAX; i++)
 		come_from_here(1, fd[0]);
 	CU_ASSERT_PTR_NOT_NULL(strstr(told(), "* BYE [UNAVAILABLE] The server is full"));
-	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 1);
+	CU_ASSERT_EQUAL(w->env.nlogins, STRANGERS_PREFIX_MAX + 1);
 	mem_free(&w->ctx.set->proxy_PROXY_TRUSTED);
 	w->ctx.set->proxy_PROXY_TRUSTED = mem_strdup("127.0.0.0/8");
 	come_from_here(1, fd[0]);
-	CU_ASSERT_EQUAL(w->nlogins, STRANGERS_PREFIX_MAX + 2);
+	CU_ASSERT_EQUAL(w->env.nlogins, STRANGERS_PREFIX_MAX + 2);
 	close(fd[0]);
 	close(fd[1]);
 	teardown();
 	CU_ASSERT_PTR_NULL(w);
+}
+
+static void weigh_input(struct login *l)
+{
+	stranger_limits_weigh(&w->strangers, l, l->in.cap);
+	stranger_limits_shed(&w->strangers);
 }
 
 /* Makes L hold N bytes. */
@@ -459,7 +466,7 @@ static void make_hold(struct login *l, size_t n)
 {
 	str_fini(&l->in);
 	str_room(&l->in, n);
-	worker_weigh(w, l);
+	weigh_input(l);
 }
 
 /* Of those that hold much, when it is too much together, the oldest of the address that holds most gives way; others,
@@ -474,31 +481,31 @@ static void test_much_memory(void)
 	setup();
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&other, "127.0.0.2", 12345));
-	oldest = w->logins;
-	login_start(w, &imap_login_dialect, dup(fd[0]), &(struct login_client){ .addr = other, .port = 143 });
-	light = w->logins;
-	CU_ASSERT_EQUAL(w->holders.count, 0);
+	oldest = w->env.logins;
+	login_start(&w->env, &imap_login_dialect, dup(fd[0]), &(struct login_client){ .addr = other, .port = 143 });
+	light = w->env.logins;
+	CU_ASSERT_EQUAL(w->strangers.holders.count, 0);
 	make_hold(oldest, EACH - 4096);
 	for (unsigned i = 2; i < N; i++) {
 		come_from_here(1, fd[0]);
-		make_hold(w->logins, EACH - 4096);
+		make_hold(w->env.logins, EACH - 4096);
 	}
 	make_hold(light, EACH / 2 - 4096);
-	CU_ASSERT(w->nlogins == N && w->holders.count == N && w->yielded == 0);
+	CU_ASSERT(w->env.nlogins == N && w->strangers.holders.count == N && w->strangers.yielded == 0);
 	credentials_set(oldest, "u", 1, "p", 1, "LOGIN");
-	worker_set_stranger(w, oldest, false);
-	CU_ASSERT_EQUAL(w->holders.count, N - 1);
-	worker_set_stranger(w, oldest, true);
-	worker_weigh(w, oldest);
-	CU_ASSERT_EQUAL(w->holders.count, N);
+	stranger_limits_set(&w->strangers, oldest, false);
+	CU_ASSERT_EQUAL(w->strangers.holders.count, N - 1);
+	stranger_limits_set(&w->strangers, oldest, true);
+	weigh_input(oldest);
+	CU_ASSERT_EQUAL(w->strangers.holders.count, N);
 	make_hold(light, 2 * EACH - 4096);
-	CU_ASSERT(w->nlogins == N - 1 && w->yielded == 1 && light->conn.io.fd != -1);
+	CU_ASSERT(w->env.nlogins == N - 1 && w->strangers.yielded == 1 && light->conn.io.fd != -1);
 	make_hold(light, 100);
-	CU_ASSERT_EQUAL(w->holders.count, N - 2);
+	CU_ASSERT_EQUAL(w->strangers.holders.count, N - 2);
 	mem_free(&w->ctx.set->proxy_PROXY_TRUSTED);
 	w->ctx.set->proxy_PROXY_TRUSTED = mem_strdup("127.0.0.1");
-	make_hold(w->logins, 10 * EACH);
-	CU_ASSERT(w->nlogins == N - 1 && w->yielded == 1);
+	make_hold(w->env.logins, 10 * EACH);
+	CU_ASSERT(w->env.nlogins == N - 1 && w->strangers.yielded == 1);
 	close(fd[0]);
 	close(fd[1]);
 	teardown();
@@ -515,16 +522,16 @@ static void test_slow_handshake(void)
 	setup();
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
 	CU_ASSERT_FATAL(net_addr_parse(&client, "127.0.0.1", 12345));
-	login_start(w, &imap_login_dialect, fd[0],
+	login_start(&w->env, &imap_login_dialect, fd[0],
 	    &(struct login_client){ .addr = client, .port = 993, .tls = true, .ctx = ctx });
 	CU_ASSERT_EQUAL(send(fd[1], "\x16\x03\x01", 3, 0), 3);
 	turns();
-	w->logins->tls_since -= LOGIN_TLS_SECONDS - 1;
+	w->env.logins->tls_since -= LOGIN_TLS_SECONDS - 1;
 	on_sweep(w->ctx.loop, &w->sweep, 0);
-	CU_ASSERT_EQUAL(w->nlogins, 2);
-	w->logins->tls_since--;
+	CU_ASSERT_EQUAL(w->env.nlogins, 2);
+	w->env.logins->tls_since--;
 	on_sweep(w->ctx.loop, &w->sweep, 0);
-	CU_ASSERT_EQUAL(w->nlogins, 1);
+	CU_ASSERT_EQUAL(w->env.nlogins, 1);
 	CU_ASSERT_EQUAL(recv(fd[1], &byte, 1, MSG_DONTWAIT), 0);
 	close(fd[1]);
 	teardown();
@@ -546,7 +553,7 @@ static void test_client_leaves_while_authd_is_asked(void)
 	turns();
 	CU_ASSERT(next(authd_end, AUTH_CANCEL, &r));
 	CU_ASSERT_EQUAL(msgr_u32(&r), request);
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	teardown();
 }
 
@@ -584,14 +591,14 @@ static void test_reset_behind_commands_not_read(void)
 	say("a LOGIN u p\r\n");
 	asked("u");
 	say("b NOOP\r\n");
-	CU_ASSERT_EQUAL(conn_wants(&w->logins->conn), 0);
+	CU_ASSERT_EQUAL(conn_wants(&w->env.logins->conn), 0);
 	on_sweep(w->ctx.loop, &w->sweep, 0);
-	CU_ASSERT_PTR_NOT_NULL(w->logins);
+	CU_ASSERT_PTR_NOT_NULL(w->env.logins);
 	close(client_end);
 	client_end = -1;
 	on_sweep(w->ctx.loop, &w->sweep, 0);
 	turns();
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT(next(authd_end, AUTH_CANCEL, &r));
 	teardown();
 }
@@ -660,7 +667,7 @@ static void test_client_leaves_during_peer_login(void)
 	CU_ASSERT(recv(peer_end, buf, sizeof(buf), 0) > 0);
 	shutdown(client_end, SHUT_RDWR);
 	turns();
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT_EQUAL(recv(peer_end, buf, sizeof(buf), 0), 0);
 	CU_ASSERT(next(authd_end, SESSION_END, &r));
 	close(peer_end);
@@ -677,13 +684,13 @@ static bool arrived(void)
 /* Kicks the sessions of USER; their number. */
 static unsigned kick(const char *user)
 {
-	struct query q = { .w = w };
+	struct session_choice choice;
+	unsigned n;
 
-	CU_ASSERT(session_choice_read(&q.choice, "kick", "kick", user));
-	relay_pool_each(w->relays, kick_row, &q);
-	kick_logins(&q);
+	CU_ASSERT(session_choice_read(&choice, "kick", "kick", user));
+	n = relays_kick(w->env.relays, &choice) + kick_logins(w, &choice);
 	turns();
-	return q.count;
+	return n;
 }
 
 /* A login that was accepted here and is under way to a peer would be a session in a moment: it is none after a kick,
@@ -700,7 +707,7 @@ static void test_kick_during_peer_login(void)
 	CU_ASSERT_STRING_EQUAL(told(), "a NO [UNAVAILABLE] Disconnected by the administrator.\r\n");
 	CU_ASSERT_EQUAL(recv(peer_end, buf, sizeof(buf), 0), 0);
 	CU_ASSERT(next(authd_end, SESSION_END, &r));
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_COMMAND);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_COMMAND);
 	close(peer_end);
 	teardown();
 }
@@ -710,9 +717,9 @@ static void test_kick_during_handoff(void)
 {
 	begin_handoff();
 	CU_ASSERT_EQUAL(kick("v"), 0);
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_HANDOFF);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_HANDOFF);
 	CU_ASSERT_EQUAL(kick("u"), 1);
-	CU_ASSERT_PTR_NULL(w->logins);
+	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT_EQUAL(recv(client_end, &(char){ 0 }, 1, 0), 0);
 	answer_handoff(true);
 	teardown();
@@ -738,7 +745,7 @@ static void test_kick_of_a_relayed_client(void)
 		if (t[i].later[0] != '\0')
 			peer_says(t[i].later);
 		CU_ASSERT_EQUAL(kick("u"), 1);
-		CU_ASSERT_EQUAL(relay_pool_count(w->relays), 0);
+		CU_ASSERT_EQUAL(relays_count(w->env.relays), 0);
 		snprintf(want, sizeof(want), "a OK LOGIN Ok.\r\n%s", t[i].told);
 		CU_ASSERT_STRING_EQUAL(told(), want);
 		close(peer_end);
@@ -753,7 +760,7 @@ static void test_arrival_is_told_in_passing(void)
 
 	begin_at_peer();
 	peer_says("L OK in\r\n");
-	CU_ASSERT_EQUAL(relay_pool_count(w->relays), 1);
+	CU_ASSERT_EQUAL(relays_count(w->env.relays), 1);
 	CU_ASSERT_FALSE(arrived());
 	on_sweep(w->ctx.loop, &w->sweep, 0);
 	turns();
@@ -793,7 +800,7 @@ static void test_peer_is_this_node(void)
 	CU_ASSERT_EQUAL(msgr_u8(&r), PROTOCOL_IMAP);
 	msgr_str(&r, host, sizeof(host));
 	CU_ASSERT_STRING_EQUAL(host, "alias");
-	CU_ASSERT_EQUAL(w->logins->state, LOGIN_COMMAND);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_COMMAND);
 	close(peer_end);
 	teardown();
 }
@@ -828,6 +835,8 @@ static void on_end(struct chan *c UNUSED, void *arg UNUSED) { }
  * as some come. */
 static void test_certificates_come_before_clients(void)
 {
+	static struct msgw m;
+
 	for (int answers = 0; answers < 2; answers++) {
 		struct chan *key;
 		int fd[2];
@@ -835,15 +844,14 @@ static void test_certificates_come_before_clients(void)
 		setup();
 		CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 		key = msg_channel_open(w->ctx.loop, fd[1], on_nothing, on_end, NULL);
-		w->certificates = certificates_new(w->ctx.loop, w->ctx.set);
 		begin_opening(w);
-		certificates_channel(w->certificates, fd[0]);
+		certificates_channel(w->env.certificates, fd[0]);
 		on_go(&w->ctx);
 		turns();
 		CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_NEW);
 		if (answers) {
-			key_complete_write(&out);
-			CU_ASSERT_EQUAL(chan_send(key, &out, -1), 0);
+			key_complete_write(&m);
+			CU_ASSERT_EQUAL(chan_send(key, &m, -1), 0);
 			turns();
 		} else {
 			w->came++; /* as if some had come or gone since */
@@ -855,7 +863,6 @@ static void test_certificates_come_before_clients(void)
 		}
 		CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_TAKING);
 		CU_ASSERT(!w->waits_to_open);
-		certificates_free(&w->certificates);
 		chan_free(&key);
 		teardown();
 	}

@@ -13,19 +13,11 @@
 #include "lib/loop.h"
 #include "login/credentials.h"
 #include "login/worker.c"
+#include "node/msg_ticket.h"
 
 /* The worker, and the far ends of its two channels. */
 static struct worker *w;
 static int authd_end, spawn_end;
-
-static inline int rig_channel(struct chan **c, chan_fn *on_msg, chan_gone_fn *on_gone)
-{
-	int fd[2];
-
-	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
-	*c = chan_new(w->ctx.loop, fd[0], on_msg, on_gone, w);
-	return fd[1];
-}
 
 /* What is posted in a turn is sent before the next one polls; coded connections need a few more turns. */
 static inline void turns(void)
@@ -57,19 +49,20 @@ static inline bool next(int fd, uint16_t type, struct msgr *r)
 
 static inline void rig_new(const struct login_dialect *const *dialects)
 {
+	int fd[2];
+
 	w = mem_alloc(sizeof(*w));
 	w->ctx.loop = loop_new();
 	w->ctx.set = settings_defaults();
 	w->ctx.arg = w;
 	w->dialects = dialects;
-	w->acceptor = acceptor_new(w->ctx.loop, &acceptor_hooks, w);
-	header_wait_init(&w->headers, w->ctx.loop, on_header, w);
-	strangers_init(&w->strangers, stranger_is_trusted, w);
-	strangers_init(&w->holders, holder_is_trusted, w);
-	w->relays = relay_pool_new(w->ctx.loop, 0, on_relay_end, w);
-	w->here = relay_pool_new(w->ctx.loop, 0, on_end_here, w);
-	authd_end = rig_channel(&w->authd, on_authd, on_authd_gone);
-	spawn_end = rig_channel(&w->spawn, on_spawn, on_spawn_gone);
+	init(w);
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	authd_link_open(w->env.authd, fd[0]);
+	authd_end = fd[1];
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	spawn_link_open(w->env.spawn, fd[0]);
+	spawn_end = fd[1];
 	ev_timer_init(&w->sweep, on_sweep, 0.1, 1);
 	w->sweep.data = w;
 }
@@ -77,11 +70,10 @@ static inline void rig_new(const struct login_dialect *const *dialects)
 /* Ends all logins, and what the worker hears of authd and spawn. */
 static inline void rig_stop(void)
 {
-	while (w->logins != NULL)
-		login_end(w->logins, LOGIN_BYE_SHUTDOWN);
+	while (w->env.logins != NULL)
+		login_end(w->env.logins, LOGIN_BYE_SHUTDOWN);
 	turns();
-	chan_free(&w->authd);
-	chan_free(&w->spawn);
+	authd_link_close(w->env.authd);
 	close(authd_end);
 	close(spawn_end);
 }
@@ -90,15 +82,16 @@ static inline void rig_free(void)
 {
 	ev_timer_stop(w->ctx.loop, &w->sweep);
 	acceptor_free(&w->acceptor);
-	relay_pool_free(&w->relays);
-	strangers_fini(&w->strangers);
-	strangers_fini(&w->holders);
-	relay_pool_free(&w->here);
-	for (int i = 0; i < PROTOCOL_COUNT * WORKER_GREETINGS; i++)
-		str_fini(&w->greeting[i / WORKER_GREETINGS][i % WORKER_GREETINGS]);
+	relays_free(&w->env.relays);
+	authd_link_free(&w->env.authd);
+	spawn_link_free(&w->env.spawn);
+	request_table_free(&w->env.requests);
+	stranger_limits_fini(&w->strangers);
+	certificates_free(&w->env.certificates);
+	tls_peers_free(&w->env.tls_peers);
+	for (int i = 0; i < PROTOCOL_COUNT * LOGIN_GREETINGS; i++)
+		str_fini(&w->env.greeting[i / LOGIN_GREETINGS][i % LOGIN_GREETINGS]);
 	settings_free(&w->ctx.set);
-	mem_free(&w->slots);
-	mem_free(&w->free_slots);
 	mem_free(&w);
 }
 
