@@ -29,9 +29,9 @@ struct tls_trust *tls_trust_read(int fd, struct str *why);
 void tls_trust_free(struct tls_trust **t);
 
 /* Whether CERT is a client's, and leads to one in T now, perhaps by OTHERS, which its owner has sent, too (at most
- * TLS_TRUST_SHOWN_MAX; may be NULL): X509_V_OK, or why not, for X509_verify_cert_error_string(). T may be NULL: nobody.
- * Who shows CERT has not proved that it is his. Signatures are computed for chains that lead to one in T, from there on, and lists are looked
- * into when these were right. */
+ * TLS_TRUST_SHOWN_MAX; may be NULL): X509_V_OK, or why not, for X509_verify_cert_error_string(). T may be NULL:
+ * nobody. Who shows CERT has not proved that it is his. Signatures are computed for chains that lead to one in T,
+ * from there on, and lists are looked into when these were right. */
 int tls_trust_verify(const struct tls_trust *t, X509 *cert, STACK_OF(X509) * others);
 /* VERDICT says that a certificate leads to none that is believed. */
 bool tls_trust_is_foreign(int verdict);
