@@ -106,9 +106,33 @@ static int check_list(X509_STORE_CTX *ctx, X509_CRL *crl)
 	return 1;
 }
 
+/* The last certificate of the chain, which stands in the store, may be one that another authority has issued, and
+ * revoked. Whether libcrypto looks for that depends on its version and on the identifiers of keys. */
+static bool is_last_revoked(X509_STORE_CTX *ctx)
+{
+	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+	X509 *last = sk_X509_value(chain, sk_X509_num(chain) - 1);
+	STACK_OF(X509_CRL) *lists = NULL;
+	X509_REVOKED *entry = NULL;
+	bool is = false;
+
+	if (X509_self_signed(last, 0) == 1)
+		return false;
+	lists = X509_STORE_CTX_get1_crls(ctx, X509_get_issuer_name(last));
+	for (int i = 0; i < sk_X509_CRL_num(lists); i++)
+		is = is || X509_CRL_get0_by_cert(sk_X509_CRL_value(lists, i), &entry, last) == 1;
+	sk_X509_CRL_pop_free(lists, X509_CRL_free);
+	return is;
+}
+
 static int signatures_first(X509_STORE_CTX *ctx)
 {
-	return libcrypto.signatures(ctx) == 1 ? libcrypto.revocation(ctx) : 0;
+	if (libcrypto.signatures(ctx) != 1 || libcrypto.revocation(ctx) != 1)
+		return 0;
+	if (!is_last_revoked(ctx))
+		return 1;
+	X509_STORE_CTX_set_error(ctx, X509_V_ERR_CERT_REVOKED);
+	return 0;
 }
 
 /* What stands in the store needs no list; and one that has signed itself can say nothing about itself: its number may
@@ -160,28 +184,45 @@ int tls_lists_find(STACK_OF(X509) * certs, const X509_NAME *name)
 	return first;
 }
 
-/* False: it has the name of an authority that has not signed it. */
-static bool take(struct tls_lists *l, X509_CRL *crl, STACK_OF(X509) * authorities, struct str *why)
+enum tls_list_signer tls_lists_signer(X509_CRL *crl, STACK_OF(X509) * authorities, EVP_PKEY **key)
 {
 	const X509_NAME *issuer = X509_CRL_get_issuer(crl);
-	char name[TLS_CERT_NAME_TEXT_MAX];
-	int i = tls_lists_find(authorities, issuer), first = i;
+	int first = tls_lists_find(authorities, issuer), i;
 
-	for (; i < sk_X509_num(authorities); i++) {
+	for (i = first; i < sk_X509_num(authorities); i++) {
 		X509 *cert = sk_X509_value(authorities, i);
-		EVP_PKEY *key = X509_get0_pubkey(cert);
 
 		if (X509_NAME_cmp(X509_get_subject_name(cert), issuer) != 0)
 			break;
-		if (key != NULL && X509_CRL_verify(crl, key) == 1) {
-			remember(l, crl, key);
-			return true;
-		}
+		*key = X509_get0_pubkey(cert);
+		if (*key != NULL && X509_CRL_verify(crl, *key) == 1)
+			return TLS_LIST_SIGNED;
 	}
-	if (i != first)
-		str_addf(why, "a revocation list has the name of the authority \"%s\" and is not signed by it",
-		    tls_cert_name_text(issuer, name));
-	return i == first;
+	ERR_clear_error();
+	return i == first ? TLS_LIST_UNKNOWN : TLS_LIST_OF_ANOTHER;
+}
+
+/* False: it cannot be used. libcrypto would take a list of changes for one that has all. */
+static bool take(struct tls_lists *l, X509_CRL *crl, STACK_OF(X509) * authorities, struct str *why)
+{
+	enum tls_list_signer signer;
+	char name[TLS_CERT_NAME_TEXT_MAX];
+	EVP_PKEY *key = NULL;
+
+	tls_cert_name_text(X509_CRL_get_issuer(crl), name);
+	if (X509_CRL_get_ext_by_NID(crl, NID_delta_crl, -1) != -1) {
+		str_addf(why,
+		    "a revocation list of the authority \"%s\" has only what was changed (a delta list): put the "
+		    "complete one there",
+		    name);
+		return false;
+	}
+	signer = tls_lists_signer(crl, authorities, &key);
+	if (signer == TLS_LIST_SIGNED)
+		remember(l, crl, key);
+	if (signer == TLS_LIST_OF_ANOTHER)
+		str_addf(why, "a revocation list has the name of the authority \"%s\" and is not signed by it", name);
+	return signer != TLS_LIST_OF_ANOTHER;
 }
 
 bool tls_lists_use(X509_STORE *store, STACK_OF(X509_CRL) * lists, STACK_OF(X509) * authorities, struct str *why)

@@ -2,8 +2,10 @@
 #include "lib/tls_trust.h"
 
 #include <errno.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509_vfy.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -17,6 +19,9 @@
 /* Of a chain: certificates between a client's own and one that is believed. Keys and digests as good as 112 bits, as
  * OpenSSL's security level 2 has it. */
 enum { BETWEEN_MAX = 6, AUTH_LEVEL = 2 };
+
+/* What a stranger's key may cost. */
+enum { CHEAP_BITS = 4096, CHEAP_EXPONENT_BITS = 64 };
 
 struct tls_trust {
 	X509_STORE *store;
@@ -272,6 +277,20 @@ bool tls_trust_is_foreign(int verdict)
 	    verdict == X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE;
 }
 
+bool tls_trust_is_cheap(const EVP_PKEY *key)
+{
+	BIGNUM *e = NULL;
+	bool cheap;
+
+	if (key == NULL || EVP_PKEY_get_bits(key) > CHEAP_BITS)
+		return false;
+	if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA && EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA_PSS)
+		return true;
+	cheap = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_num_bits(e) <= CHEAP_EXPONENT_BITS;
+	BN_free(e);
+	return cheap;
+}
+
 X509_STORE *tls_trust_store(const struct tls_trust *t)
 {
 	return t->store;
@@ -393,8 +412,10 @@ const X509_NAME *tls_trust_keep_lists(const struct tls_trust *t, const struct tl
 
 	for (int i = 0; old != NULL && i < sk_X509_CRL_num(old->lists); i++) {
 		const X509_NAME *name = issuer_of(old, i);
+		EVP_PKEY *key;
 
-		if (has_list(t, name) || !(has_cert(t, name) || (!has_cert(old, name) && related)))
+		if (has_list(t, name) || !(has_cert(t, name) || (!has_cert(old, name) && related)) ||
+		    tls_lists_signer(sk_X509_CRL_value(old->lists, i), t->certs, &key) == TLS_LIST_OF_ANOTHER)
 			continue;
 		add_list(pem, sk_X509_CRL_value(old->lists, i));
 		if (first == NULL)

@@ -35,6 +35,9 @@ void tls_trust_free(struct tls_trust **t);
 int tls_trust_verify(const struct tls_trust *t, X509 *cert, STACK_OF(X509) * others);
 /* VERDICT says that a certificate leads to none that is believed. */
 bool tls_trust_is_foreign(int verdict);
+/* To verify a signature of a stranger by KEY (may be NULL: false) costs little: RSA of at most 4,096 bits with an
+ * exponent of at most 64. libcrypto bounds the exponents of larger keys only. */
+bool tls_trust_is_cheap(const EVP_PKEY *key);
 /* For SSL_CTX_set1_cert_store() of contexts whose peers' certificates have to lead to one in T. It stays T's. */
 X509_STORE *tls_trust_store(const struct tls_trust *t);
 

@@ -9,7 +9,7 @@
 #include "settings/protocol.h"
 
 /* A certificate that counts as none is kept as long as its connection, and its key verifies a signature. */
-enum { FOREIGN_BITS = 4096, FOREIGN_BYTES = 6 * 1024, FOREIGN_QUIET = 60 };
+enum { FOREIGN_BYTES = 6 * 1024, FOREIGN_QUIET = 60 };
 
 /* Of a protocol. */
 struct asked {
@@ -70,9 +70,8 @@ static size_t bytes_of(STACK_OF(X509) * certs)
 static bool counts_as_none(int verdict, const X509 *cert, STACK_OF(X509) * others)
 {
 	static uint32_t quiet_until;
-	const EVP_PKEY *key = X509_get0_pubkey(cert);
 
-	if (!tls_trust_is_foreign(verdict) || key == NULL || EVP_PKEY_get_bits(key) > FOREIGN_BITS ||
+	if (!tls_trust_is_foreign(verdict) || !tls_trust_is_cheap(X509_get0_pubkey(cert)) ||
 	    bytes_of(others) > FOREIGN_BYTES)
 		return false;
 	if (log_due(&quiet_until, FOREIGN_QUIET))

@@ -123,7 +123,8 @@ enum authority_state authority_read(const char *path, struct authority_content *
 	if (c->why.len == 0)
 		str_adds(&c->why, strerror(errno));
 	str_clear(&c->pem);
-	return errno == ENOENT || errno == ENOTDIR ? AUTHORITIES_GONE : AUTHORITIES_REFUSED;
+	/* What is missing in a folder that is there is a link to nowhere, or has just been renamed. */
+	return !folder && (errno == ENOENT || errno == ENOTDIR) ? AUTHORITIES_GONE : AUTHORITIES_REFUSED;
 }
 
 void authority_content_fini(struct authority_content *c)

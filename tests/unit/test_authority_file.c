@@ -212,6 +212,10 @@ static void test_folder(void)
 	put(other_path, "-----BEGIN X509 CRL-----\nAA");
 	CU_ASSERT_FALSE(look());
 	CU_ASSERT(has("b.pem: a part of it, that begins in line 1, cannot be read; what it was before stays\n"));
+	unlink(other_path);
+	CU_ASSERT_EQUAL_FATAL(symlink("nowhere", other_path), 0);
+	CU_ASSERT_FALSE(look());
+	CU_ASSERT(has("b.pem: No such file or directory; what it was before stays\n"));
 	/* The authority is withdrawn, and its list may go with it. */
 	unlink(other_path);
 	put(path, str_cstr(&other_pem));

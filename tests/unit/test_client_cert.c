@@ -1,7 +1,11 @@
 /* Certificates of clients: whose are believed, and the login names in them. */
 #include "tests/unit/unit.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -267,6 +271,77 @@ static void test_revoked(void)
 	teardown();
 }
 
+/* As tls_test_add_list(), with VALUE of the extension NID. */
+static void add_list_with(struct str *pem, const X509 *issuer, EVP_PKEY *by, const X509 *revoked, long until, int nid,
+    void *value)
+{
+	struct str plain = STR_INIT;
+	BIO *in, *out = BIO_new(BIO_s_mem());
+	X509_CRL *crl;
+	char *p;
+	long n;
+
+	tls_test_add_list(&plain, issuer, by, revoked, -30, until);
+	in = BIO_new_mem_buf(plain.data, (int)plain.len);
+	crl = PEM_read_bio_X509_CRL(in, NULL, NULL, NULL);
+	CU_ASSERT_EQUAL_FATAL(X509_CRL_add1_ext_i2d(crl, nid, value, nid == NID_delta_crl, 0), 1);
+	CU_ASSERT_FATAL(X509_CRL_sign(crl, by, EVP_sha256()) > 0);
+	PEM_write_bio_X509_CRL(out, crl);
+	n = BIO_get_mem_data(out, &p);
+	str_add(pem, p, (size_t)n);
+	BIO_free(in);
+	BIO_free(out);
+	X509_CRL_free(crl);
+	str_fini(&plain);
+}
+
+/* Gives CERT, signed with BY, the identifier TEXT of its key. */
+static void identify(X509 *cert, EVP_PKEY *by, const char *text)
+{
+	ASN1_OCTET_STRING *id = ASN1_OCTET_STRING_new();
+
+	ASN1_OCTET_STRING_set(id, (const unsigned char *)text, -1);
+	CU_ASSERT_EQUAL(X509_add1_ext_i2d(cert, NID_subject_key_identifier, id, 0, 0), 1);
+	CU_ASSERT_FATAL(X509_sign(cert, by, EVP_sha256()) > 0);
+	ASN1_OCTET_STRING_free(id);
+}
+
+/* Lists say by which key they are signed (RFC 5280 5.2.1): libcrypto takes none then for a certificate that stands in
+ * the file and that another authority has revoked. */
+static void test_revoked_in_the_file(void)
+{
+	AUTHORITY_KEYID *by = AUTHORITY_KEYID_new();
+	struct str pem = STR_INIT;
+	EVP_PKEY *between_key;
+	X509 *between, *own;
+	struct tls_trust *t;
+
+	setup();
+	between_key = tls_test_key("P-256");
+	identify(ca, ca_key, "root");
+	between = tls_test_authority(between_key, "between", ca, ca_key);
+	identify(between, ca_key, "between");
+	own = tls_test_signed(key, NULL, between, between_key, -60, 3600, false);
+	by->keyid = ASN1_OCTET_STRING_new();
+	ASN1_OCTET_STRING_set(by->keyid, (const unsigned char *)"root", -1);
+	for (int revoked = 0; revoked < 2; revoked++) {
+		str_clear(&pem);
+		tls_test_add_pem(&pem, ca);
+		tls_test_add_pem(&pem, between);
+		tls_test_add_list(&pem, between, between_key, NULL, -60, 60);
+		add_list_with(&pem, ca, ca_key, revoked ? between : NULL, 60, NID_authority_key_identifier, by);
+		t = trust(&pem);
+		CU_ASSERT_EQUAL(tls_trust_verify(t, own, NULL), revoked ? X509_V_ERR_CERT_REVOKED : X509_V_OK);
+		tls_trust_free(&t);
+	}
+	AUTHORITY_KEYID_free(by);
+	X509_free(own);
+	X509_free(between);
+	EVP_PKEY_free(between_key);
+	str_fini(&pem);
+	teardown();
+}
+
 /* Where there are lists, each authority of a chain needs one that is good now, and what it revokes is refused. */
 static void test_revoked_between(void)
 {
@@ -341,6 +416,56 @@ static void test_forged_list(void)
 	str_fini(&pem);
 	str_fini(&why);
 	teardown();
+}
+
+/* A list of changes does not stand for all that is revoked. */
+static void test_delta_list(void)
+{
+	struct str pem = STR_INIT, why = STR_INIT;
+	ASN1_INTEGER *base = ASN1_INTEGER_new();
+	X509 *revoked;
+
+	setup();
+	revoked = cert_with(NULL);
+	ASN1_INTEGER_set(base, 1);
+	tls_test_add_pem(&pem, ca);
+	tls_test_add_list(&pem, ca, ca_key, revoked, -60, 60);
+	add_list_with(&pem, ca, ca_key, NULL, 60, NID_delta_crl, base);
+	CU_ASSERT_PTR_NULL(tls_trust_new(pem.data, pem.len, &why));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&why), "\"authority.example\" has only what was changed"));
+	ASN1_INTEGER_free(base);
+	X509_free(revoked);
+	str_fini(&pem);
+	str_fini(&why);
+	teardown();
+}
+
+/* Whoever makes the key chooses how long a signature takes to verify. */
+static void test_cheap_keys(void)
+{
+	EVP_PKEY *rsa = EVP_RSA_gen(2048), *large = EVP_RSA_gen(4104), *ec = tls_test_key("P-256"), *slow = NULL;
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
+	OSSL_PARAM *params;
+	BIGNUM *n = NULL;
+
+	CU_ASSERT(tls_trust_is_cheap(rsa) && tls_trust_is_cheap(ec));
+	CU_ASSERT_FALSE(tls_trust_is_cheap(large) || tls_trust_is_cheap(NULL));
+	CU_ASSERT_EQUAL_FATAL(EVP_PKEY_get_bn_param(rsa, OSSL_PKEY_PARAM_RSA_N, &n), 1);
+	OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_N, n);
+	OSSL_PARAM_BLD_push_BN(b, OSSL_PKEY_PARAM_RSA_E, n);
+	params = OSSL_PARAM_BLD_to_param(b);
+	CU_ASSERT_EQUAL_FATAL(EVP_PKEY_fromdata_init(ctx), 1);
+	CU_ASSERT_EQUAL_FATAL(EVP_PKEY_fromdata(ctx, &slow, EVP_PKEY_PUBLIC_KEY, params), 1);
+	CU_ASSERT_FALSE(tls_trust_is_cheap(slow));
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(b);
+	EVP_PKEY_CTX_free(ctx);
+	BN_free(n);
+	EVP_PKEY_free(rsa);
+	EVP_PKEY_free(large);
+	EVP_PKEY_free(ec);
+	EVP_PKEY_free(slow);
 }
 
 static unsigned nverified;
@@ -478,6 +603,11 @@ static void test_lists(void)
 	tls_test_add_pem(&listed, ca);
 	tls_test_add_list(&listed, ca, ca_key, NULL, -60, 60);
 	CU_ASSERT_FALSE(lost(&two, &listed)); /* nothing is as before */
+	X509_free(other);
+	other = tls_test_signed(key, NULL, NULL, key, -60, 3600, true);
+	str_clear(&two);
+	tls_test_add_pem(&two, other);
+	CU_ASSERT_FALSE(lost(&two, &listed)); /* the same name, but a new key: the list is another's */
 	X509_free(other);
 	str_fini(&one);
 	str_fini(&both);
@@ -639,7 +769,10 @@ static const struct unit_case cases[] = {
 	{ "authorities between", test_between },
 	{ "revoked certificates", test_revoked },
 	{ "revoked authorities between", test_revoked_between },
+	{ "a revoked authority in the file", test_revoked_in_the_file },
 	{ "a list of somebody else", test_forged_list },
+	{ "a list of changes", test_delta_list },
+	{ "keys that cost a stranger less than us", test_cheap_keys },
 	{ "work for lists", test_work_for_lists },
 	{ "lists", test_lists },
 	{ "many authorities", test_many },
