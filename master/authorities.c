@@ -72,12 +72,15 @@ void authorities_repeat(struct child *c, unsigned whose)
 		close(fd);
 }
 
+/* Where no certificate is asked for any more, authd believes none; workers, which are those of before, still ask for
+ * them, and keep what they have until they are replaced. */
 static void pass_to_all(const struct master *m, unsigned whose)
 {
+	bool used = file[source[whose]].path[0] != '\0';
 	int fd = sealed(&file[source[whose]].pem);
 
 	for (struct child *c = m->children; c != NULL; c = c->next)
-		if (wants(c, whose))
+		if (wants(c, whose) && (used || c->post->role != ROLE_WORKER))
 			pass(c, whose, fd);
 	if (fd != -1)
 		close(fd);
