@@ -390,6 +390,7 @@ static void on_opening(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 		return;
 	}
 	w->came = certificates_came(w->env.certificates);
+	ev_timer_set(t, KEY_CLIENT_TIMEOUT / 1000.0, 0);
 	ev_timer_start(loop, t);
 }
 
