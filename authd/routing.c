@@ -168,6 +168,16 @@ static bool was_tried(const struct request *rq, const struct net_addr *addr)
 	return false;
 }
 
+/* A host without TLS is none for a login whose mailhost has TLS before it: whoever breaks the connection there, or
+ * shows a certificate of his own, would get the password in clear. */
+static bool is_weaker(const struct route *r, unsigned i)
+{
+	for (unsigned k = 0; k < i; k++)
+		if (!r->host[k].self && r->host[k].tls != PEER_TLS_NONE)
+			return r->host[i].tls == PEER_TLS_NONE;
+	return false;
+}
+
 /* Adds what is known of host I, which is not this node. False: it is the next to be tried, and its address must be
  * waited for. */
 static bool add_host(struct request *rq, unsigned i, struct choice *c)
@@ -178,6 +188,10 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	double now = clock_now();
 	unsigned n;
 
+	if (is_weaker(&rq->route, i)) {
+		add_missing(c->up, "mailhost ", h->name, " has no TLS, unlike one before it, and is not tried");
+		return true;
+	}
 	switch (peers_lookup(peers, h->name, h->port, loop_now(), addr, &n)) {
 	case PEERS_WAIT:
 		if (c->up->ntargets != 0) {

@@ -917,6 +917,12 @@ static void take_reply(struct login *l, struct auth_reply *a)
 			start_peer(l);
 		return;
 	case AUTH_VERDICT_WRONG:
+		if (l->retried) { /* it was right a moment ago, and was asked for again because a server failed */
+			log_login(l, LOG_LEVEL_WARN, failure_word(FAILURE_UNAVAILABLE),
+			    ", reason=the password was right, but not when asked for again for another mailhost");
+			refuse(l, FAILURE_UNAVAILABLE);
+			return;
+		}
 		snprintf(more, sizeof(more), ", method=%s%s%s", l->method, a->reason[0] != '\0' ? ", reason=" : "",
 		    a->reason);
 		log_login(l, LOG_LEVEL_INFO, failure_word(FAILURE_WRONG), more);

@@ -265,6 +265,7 @@ static void begin_tls(struct backend *b)
 		return;
 	}
 	use_tls(b, false);
+	set_share(b); /* it is there: a handshake and its answers within TLS need as long again */
 	watch(b);
 }
 

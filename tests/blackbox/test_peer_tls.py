@@ -181,7 +181,7 @@ def over_tls(pem, script, version=None, seen=None):
 def node(request, authority):
     p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 1})
     p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"), "PROXY_TIMEOUT": 3,
-                            "PROXY_TLS_PEERS": "plain.example.com=none .example.org=none 127.0.0.9=implicit"}})
+                            "PROXY_TLS_PEERS": "plain.example.com=none .example.org=none 127.0.0.9=implicit 127.0.0.8=none"}})
     p.start()
     yield p
     p.close()
@@ -815,6 +815,23 @@ def test_this_node_is_the_next_host(pool, authority, kind, how):
         assert peer.conns and not any(b"LOGIN" in conn.raw or b"AUTH" in conn.raw for conn in peer.conns)
     finally:
         peer.close()
+
+
+def test_no_host_in_clear_after_one_with_tls(node, authority):
+    """Who breaks the connection to a host with TLS, or shows a certificate of his own, gets the password nowhere in clear."""
+    bad = FakeServer(PEER, over_tls(authority.pem("broken", alt="IP:127.0.0.8"), imap_peer()))
+    clear = FakeServer("127.0.0.8", imap_peer())
+    try:
+        route(node, "weaker@example.com", f"{bad.host} {clear.host}")
+        mark = node.nodes[0].log_mark()
+        assert "[UNAVAILABLE]" in log_in(node, "weaker@example.com")
+        node.nodes[0].wait_log(r"user=weaker@example\.com.*mailhost 127\.0\.0\.8 has no TLS, unlike one before it", mark)
+        assert bad.conns and not clear.conns
+        route(node, "weaker@example.com", f"{clear.host} {bad.host}")  # what the operator has put first
+        assert "OK" in log_in(node, "weaker@example.com")
+    finally:
+        bad.close()
+        clear.close()
 
 
 @pytest.mark.parametrize("said", ["NO [AUTHENTICATIONFAILED] wrong", "NO [UNAVAILABLE] later", "BAD what"])
