@@ -38,11 +38,12 @@ struct stream {
 		struct kept *kept; /* in memory, */
 		struct bulk *bulk; /* or in a pipe: in_pipe */
 	};
-	uint64_t bytes : 55;
+	uint64_t bytes : 54;
 	uint64_t said : 1; /* it has brought a byte */
 	uint64_t done : 1; /* its end was passed on as a half-close, or the other side takes no more */
 	uint64_t much : 4; /* how many of the next reads are worth a pipe */
 	uint64_t in_pipe : 1;
+	uint64_t broken : 1; /* the other side takes no more */
 };
 
 struct kept {
@@ -210,6 +211,7 @@ static void sink_broken(struct relay *r, int side)
 	note_end(r, side);
 	drop_waiting(s);
 	s->done = true;
+	s->broken = true;
 }
 
 /* SIDE has sent its last byte, and has said so or not (ANNOUNCED). Nothing is left to write: a stream is read only when
@@ -218,7 +220,7 @@ static void source_ended(struct relay *r, int side, bool announced)
 {
 	note_end(r, side);
 	r->from[side].done = true;
-	if (!announced)
+	if (!announced || r->from[!side].broken) /* a failed write takes the error, and the read finds a plain end */
 		conn_break_off(&r->conn[!side]);
 	else if (!r->from[!side].done) /* else the relay is over, and its descriptors are closed at once */
 		conn_shut(&r->conn[!side]);
