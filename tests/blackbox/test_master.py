@@ -270,6 +270,7 @@ def test_roles_that_do_not_answer_are_replaced(make_pool):
         for pid in old.values():
             os.kill(pid, signal.SIGSTOP)
         node.wait_log(rf"worker \d \(pid {old['worker']}\) is stopped by a signal", mark)
+        time.sleep(4)  # a login waits ten seconds for an authd, and one is replaced after nine, or later where the machine is busy
         waiting = Imap("127.0.0.1", p.imap_port)
         waiting.send("w LOGIN far@example.com secret-far@example.com\r\n")
         for role in ("authd", "spawn"):
