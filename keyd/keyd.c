@@ -28,8 +28,7 @@ struct worker {
 	unsigned unread;
 	struct key_queue news; /* keys to tell it of; 0: that these were all */
 	/* What it has asked of a key that may be on its way from the master. */
-	struct key_sign asked; /* key 0: nothing */
-	bool waited;           /* it has asked for one once: it waits for no other */
+	struct key_sign asked; /* key 0: nothing now; request 0: never yet */
 	uint8_t digest[TLS_DIGEST_MAX];
 };
 
@@ -101,16 +100,16 @@ static void sign(struct worker *w, const struct key_sign *m)
 		end_worker(w, "does not take the signatures that it has asked for");
 }
 
-/* A key process that begins signs with what it has; for what comes, the one worker that may ask for it waits, but only
- * once: all its sessions wait with it. */
-static bool is_coming(const struct worker *w, uint32_t key)
+/* A key process that begins signs with what it has; for what comes, the one worker that may ask for it waits, but with
+ * one request only: all its sessions wait with it. It may send that one twice, as the process before may have read it. */
+static bool is_coming(const struct worker *w, const struct key_sign *m)
 {
-	return !keyd.whole && !w->waited && key != 0 && !keyring_has(keyd.ring, key);
+	return !keyd.whole && m->key != 0 && !keyring_has(keyd.ring, m->key) &&
+	    (w->asked.request == 0 || w->asked.request == m->request);
 }
 
 static void postpone(struct worker *w, const struct key_sign *m)
 {
-	w->waited = true;
 	w->asked = *m;
 	memcpy(w->digest, m->digest, tls_scheme_digest_len(m->scheme));
 	w->asked.digest = w->digest;
@@ -140,7 +139,7 @@ static void on_worker(struct chan *c, struct msgr *r, int fd, void *arg)
 	if (fd != -1)
 		close(fd);
 	if (r->type == KEY_SIGN && fd == -1 && key_sign_read(r, &m))
-		(is_coming(w, m.key) ? postpone : sign)(w, &m);
+		(is_coming(w, &m) ? postpone : sign)(w, &m);
 	else if (r->type == KEY_SIGN || !msg_channel_skips(c, r, "a login worker"))
 		end_worker(w, "asks for what no handshake needs");
 }
