@@ -44,15 +44,14 @@ static void take_transport(struct request *rq, const char *name)
 {
 	const struct authd *a = rq->worker->a;
 	const struct forwarded *f = &rq->q.forwarded;
-	bool words = forwarded_verify_tls(f, a->pool, name, rq->q.user);
+	const char *words = forwarded_verify_tls(f, a->pool, name, rq->q.user) ? f->tls_words : "";
 
-	bool front = words && strcmp(f->tls_words, SESSION_TLS_FRONT) == 0;
-
+	if (!f->tls && settings_is_local(a->ctx.set, &f->client))
+		words = SESSION_TLS_FRONT;
+	if (!f->tls && strcmp(words, SESSION_TLS_FRONT) != 0)
+		words = "";
 	rq->client_tls = f->tls;
-	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words),
-	    f->tls                                                 ? (words ? f->tls_words : "") :
-	        front || settings_is_local(a->ctx.set, &f->client) ? SESSION_TLS_FRONT :
-	                                                             "");
+	str_copy(rq->client_tls_words, sizeof(rq->client_tls_words), words);
 	rq->late = true;
 }
 

@@ -503,6 +503,12 @@ static ssize_t tls_peek(struct conn *c, void *p, size_t room)
 	return take(tls_of(c), p, room, true);
 }
 
+/* Something waits for the socket. */
+static bool is_blocked(const struct tls *t)
+{
+	return t->out.len != 0 && !t->held;
+}
+
 static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 {
 	struct tls *t = tls_of(c);
@@ -510,13 +516,13 @@ static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 
 	if (!t->up && !t->out_broken)
 		shake(t);
-	if (t->out.len != 0 && !t->held)
+	if (is_blocked(t))
 		flush(t);
 	if (t->shut)
 		broke(t, "the connection is shut", false, true);
 	if (t->out_broken)
 		return CONN_FAILED;
-	if (!t->up || (t->out.len != 0 && !t->held))
+	if (!t->up || is_blocked(t))
 		return CONN_LATER;
 	n = SSL_write(to_call(t), p, (int)MIN(len, (size_t)CHUNK));
 	if (n <= 0 && judge(t, n))
@@ -551,12 +557,6 @@ static void tls_shut(struct conn *c, bool end)
 		return;
 	t->fin = true;
 	(end ? say_end : keep_silent)(t);
-}
-
-/* Something waits for the socket. */
-static bool is_blocked(const struct tls *t)
-{
-	return t->out.len != 0 && !t->held;
 }
 
 static const char *tls_error(const struct conn *c)

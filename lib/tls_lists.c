@@ -87,7 +87,7 @@ static bool is_last(X509_STORE_CTX *ctx)
 	return X509_STORE_CTX_get_error_depth(ctx) == sk_X509_num(X509_STORE_CTX_get0_chain(ctx)) - 1;
 }
 
-/* Whether CRL can be used. What it says of a certificate that stands in the store counts, but that needs none. */
+/* Whether CRL can be used. A certificate that stands in the store needs none. */
 static int check_list(X509_STORE_CTX *ctx, X509_CRL *crl)
 {
 	struct tls_lists *l = X509_STORE_get_ex_data(X509_STORE_CTX_get0_store(ctx), store_index);
@@ -107,7 +107,8 @@ static int check_list(X509_STORE_CTX *ctx, X509_CRL *crl)
 }
 
 /* The last certificate of the chain, which stands in the store, may be one that another authority has issued, and
- * revoked. Whether libcrypto looks for that depends on its version and on the identifiers of keys. */
+ * revoked. Whether libcrypto looks for that depends on its version and on the identifiers of keys. One that has signed
+ * itself can say nothing about itself: its number may be that of another that it has issued and revoked. */
 static bool is_last_revoked(X509_STORE_CTX *ctx)
 {
 	STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
@@ -135,13 +136,12 @@ static int signatures_first(X509_STORE_CTX *ctx)
 	return 0;
 }
 
-/* What stands in the store needs no list; and one that has signed itself can say nothing about itself: its number may
- * be that of another that it has issued and revoked. */
+/* What stands in the store needs no list; and whether it is revoked is_last_revoked() decides. */
 static bool is_forgiven(X509_STORE_CTX *ctx, int error)
 {
 	return is_last(ctx) &&
 	    (error == X509_V_ERR_UNABLE_TO_GET_CRL || error == X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER ||
-	        (error == X509_V_ERR_CERT_REVOKED && X509_self_signed(X509_STORE_CTX_get_current_cert(ctx), 0) == 1));
+	        error == X509_V_ERR_CERT_REVOKED);
 }
 
 static int on_verdict(int good, X509_STORE_CTX *ctx)
