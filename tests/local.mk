@@ -1,6 +1,7 @@
 # tests/: unit tests run by `make check`; the black-box tests are run by scripts/check.
 # A unit test is one program: add it to UNIT_TESTS and give it its SOURCES and LDADD.
-EXTRA_DIST += tests/README tests/budget.tsv tests/unit/unit.h tests/unit/fake_clock.h tests/unit/job_again.h tests/unit/msg_test.h
+EXTRA_DIST += tests/README tests/budget.tsv tests/unit/unit.h tests/unit/fake_clock.h tests/unit/job_again.h tests/unit/msg_test.h \
+	tests/unit/clock_ahead.h tests/unit/compared.h tests/unit/logged.h
 include tests/blackbox/local.mk
 UNIT_TESTS =
 if HAVE_CUNIT
@@ -237,7 +238,7 @@ tests_unit_test_starttls_SOURCES = tests/unit/test_starttls.c tests/unit/worker_
 tests_unit_test_starttls_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=certificates_context,--wrap=certificates_by_address,--wrap=log_as
 tests_unit_test_starttls_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_engine
-tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/engine_table.h tests/unit/worker_rig.h
+tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/login_stubs.c tests/unit/login_stubs.h tests/unit/engine_table.h tests/unit/worker_rig.h
 tests_unit_test_engine_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ev_timer_start,--wrap=ev_timer_stop,--wrap=ev_timer_again,--wrap=clock_ms \
 	-Wl,--wrap=clock_now,--wrap=clock_seconds,--wrap=log_as,--wrap=log_text,--wrap=log_warn,--wrap=log_error,--wrap=net_connect \
 	-Wl,--wrap=certificates_context,--wrap=certificates_by_address

@@ -2,7 +2,6 @@
 #include "tests/unit/unit.h"
 
 #include <openssl/pem.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,30 +9,8 @@
 #include <unistd.h>
 
 #include "master/authority_file.h"
+#include "tests/unit/logged.h"
 #include "tests/unit/tls_test.h"
-
-static struct str logged;
-
-static void PRINTF_LIKE(2, 0) add_line(char level, const char *fmt, va_list ap)
-{
-	str_addc(&logged, level);
-	str_adds(&logged, ": ");
-	str_addv(&logged, fmt, ap);
-	str_addc(&logged, '\n');
-}
-
-#define WRAP(name, level) \
-	void __wrap_##name(const char *fmt, ...) PRINTF_LIKE(1, 2); \
-	void __wrap_##name(const char *fmt, ...) \
-	{ \
-		va_list ap; \
-		va_start(ap, fmt); \
-		add_line(level, fmt, ap); \
-		va_end(ap); \
-	}
-WRAP(log_error, 'E')
-WRAP(log_warn, 'W')
-WRAP(log_info, 'I')
 
 static char folder[] = "/tmp/authorities-XXXXXX", path[64], other_path[64];
 static struct authority_file file;

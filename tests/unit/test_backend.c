@@ -411,15 +411,20 @@ static void wait_done(const struct outcome *o)
 	CU_ASSERT_EQUAL(o->calls, 1);
 }
 
-static void begin_starttls(const struct net_addr *a, unsigned n, double timeout, struct outcome *o)
+static void begin(const struct net_addr *a, unsigned n, double timeout, const struct backend_fns *f, struct outcome *o)
 {
 	memset(o, 0, sizeof(*o));
 	loop = ev_loop_new(EVFLAG_AUTO);
 	decoded_on(loop);
+	backend_start(loop, a, n, timeout, f, o);
+}
+
+static void begin_starttls(const struct net_addr *a, unsigned n, double timeout, struct outcome *o)
+{
 	wants_tls = true;
 	tls_name = "node.example";
 	make_contexts();
-	backend_start(loop, a, n, timeout, &tls_fns, o);
+	begin(a, n, timeout, &tls_fns, o);
 }
 
 static void end_starttls(void)
@@ -616,11 +621,9 @@ static void test_no_other_after_the_login(void)
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		struct net_addr a[2];
 		int listener[2] = { listen_at(&a[0]), listen_at(&a[1]) }, fd;
-		struct outcome o = { 0 };
+		struct outcome o;
 
-		loop = ev_loop_new(EVFLAG_AUTO);
-		decoded_on(loop);
-		backend_start(loop, a, 2, 10, &fns, &o);
+		begin(a, 2, 10, &fns, &o);
 		fd = accepted(listener[0]);
 		talk(fd, "HELLO\r\n", "GO\r\n");
 		if (t[i].answer == NULL)
@@ -645,11 +648,9 @@ static void test_half_a_greeting(void)
 {
 	struct net_addr a[2];
 	int listener[2] = { listen_at(&a[0]), listen_at(&a[1]) }, fd;
-	struct outcome o = { 0 };
+	struct outcome o;
 
-	loop = ev_loop_new(EVFLAG_AUTO);
-	decoded_on(loop);
-	backend_start(loop, a, 2, 10, &fns, &o);
+	begin(a, 2, 10, &fns, &o);
 	fd = accepted(listener[0]);
 	CU_ASSERT_EQUAL(send(fd, "HEL", 3, 0), 3);
 	turn(5);

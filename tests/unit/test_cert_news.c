@@ -1,55 +1,14 @@
 /* What the operator hears of certificates: each change once, whatever the key processes say. */
 #include "tests/unit/unit.h"
 
-#include <stdarg.h>
 #include <string.h>
 
-#include "lib/str.h"
 #include "lib/tls_cert.h"
 #include "master/cert_news.h"
+#include "tests/unit/compared.h"
+#include "tests/unit/logged.h"
 
 enum { NOW = 1796045100 /* 2026-11-30 13:25 UTC */, DAY = 24 * 3600 };
-
-static struct str logged;
-static unsigned compared; /* names and numbers */
-
-int __real_strcmp(const char *a, const char *b);
-int __real_memcmp(const void *a, const void *b, size_t n);
-int __wrap_strcmp(const char *a, const char *b);
-int __wrap_memcmp(const void *a, const void *b, size_t n);
-
-int __wrap_strcmp(const char *a, const char *b)
-{
-	compared++;
-	return __real_strcmp(a, b);
-}
-
-int __wrap_memcmp(const void *a, const void *b, size_t n)
-{
-	compared++;
-	return __real_memcmp(a, b, n);
-}
-
-static void PRINTF_LIKE(2, 0) add_line(char level, const char *fmt, va_list ap)
-{
-	str_addc(&logged, level);
-	str_adds(&logged, ": ");
-	str_addv(&logged, fmt, ap);
-	str_addc(&logged, '\n');
-}
-
-#define WRAP(name, level) \
-	void __wrap_##name(const char *fmt, ...) PRINTF_LIKE(1, 2); \
-	void __wrap_##name(const char *fmt, ...) \
-	{ \
-		va_list ap; \
-		va_start(ap, fmt); \
-		add_line(level, fmt, ap); \
-		va_end(ap); \
-	}
-WRAP(log_error, 'E')
-WRAP(log_warn, 'W')
-WRAP(log_info, 'I')
 
 time_t __wrap_time(time_t *t);
 time_t __wrap_time(time_t *t UNUSED)

@@ -6,6 +6,7 @@
 
 #include "lib/tls_cert.h"
 #include "login/certificates.c" /* to tell it what a key process would */
+#include "tests/unit/compared.h"
 #include "tests/unit/tls_test.h"
 
 enum { KEYS = 512 };
@@ -14,24 +15,6 @@ static struct certificates *all;
 static struct settings *set;
 static struct tls_signer *signer[KEYS]; /* by number, as the key process has them */
 static EVP_PKEY *ec, *rsa;
-static unsigned compared; /* names, keys and the like */
-
-int __real_strcmp(const char *a, const char *b);
-int __real_memcmp(const void *a, const void *b, size_t n);
-int __wrap_strcmp(const char *a, const char *b);
-int __wrap_memcmp(const void *a, const void *b, size_t n);
-
-int __wrap_strcmp(const char *a, const char *b)
-{
-	compared++;
-	return __real_strcmp(a, b);
-}
-
-int __wrap_memcmp(const void *a, const void *b, size_t n)
-{
-	compared++;
-	return __real_memcmp(a, b, n);
-}
 
 /* --- the key process --- */
 

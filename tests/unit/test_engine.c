@@ -8,6 +8,7 @@
 #include <stdarg.h>
 
 #include "lib/tls_ctx.h"
+#include "tests/unit/login_stubs.h"
 
 /* --- time --- */
 
@@ -328,27 +329,6 @@ static const struct login_dialect toy = {
 	.accepted = toy_accepted,
 };
 static const struct login_dialect *const toys[PROTOCOL_COUNT] = { [PROTOCOL_IMAP] = &toy, [PROTOCOL_POP3] = &toy };
-
-/* --- the certificate --- */
-
-bool __wrap_certificates_by_address(const struct certificates *c, enum protocol p);
-SSL_CTX *__wrap_certificates_context(struct certificates *c, enum protocol p, bool starttls,
-    const struct net_addr *here);
-
-bool __wrap_certificates_by_address(const struct certificates *c UNUSED, enum protocol p UNUSED)
-{
-	return false;
-}
-
-SSL_CTX *__wrap_certificates_context(struct certificates *c UNUSED, enum protocol p UNUSED, bool starttls UNUSED,
-    const struct net_addr *here UNUSED)
-{
-	static SSL_CTX *ctx;
-
-	if (ctx == NULL)
-		ctx = tls_ctx_new(true);
-	return ctx;
-}
 
 /* --- the peer --- */
 
@@ -793,6 +773,8 @@ static void begin(void)
 	memset(session_kept, 0, sizeof(session_kept));
 	nsessions = decisions = answers = 0;
 	last_question = kept_question = last_cancel = last_handoff = 0;
+	if (login_stub_tls == NULL)
+		login_stub_tls = tls_ctx_new(true);
 	rig_new(toys);
 	w->env.draining = drained;
 	ev_timer_start(w->ctx.loop, &w->sweep);

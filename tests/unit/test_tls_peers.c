@@ -11,6 +11,7 @@
 
 #include "lib/tls_ctx.h"
 #include "login/tls_peers.h"
+#include "tests/unit/clock_ahead.h"
 #include "tests/unit/tls_test.h"
 #include "tests/unit/unit.h"
 
@@ -19,18 +20,6 @@ static X509 *ca, *cert;
 static SSL_CTX *server;
 static struct tls_peers *peers;
 static bool reused;
-static time_t ahead; /* seconds by which the clock is put forward, ours and OpenSSL's */
-
-time_t time(time_t *t)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	now.tv_sec += ahead;
-	if (t != NULL)
-		*t = now.tv_sec;
-	return now.tv_sec;
-}
 
 int gettimeofday(struct timeval *t, void *zone UNUSED)
 {

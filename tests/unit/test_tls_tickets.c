@@ -3,29 +3,16 @@
 
 #include <openssl/err.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/tls_ctx.h"
 #include "lib/tls_tickets.h"
+#include "tests/unit/clock_ahead.h"
 #include "tests/unit/tls_test.h"
 
 struct node {
 	struct tls_tickets *tickets;
 	SSL_CTX *ctx;
 };
-
-static long later; /* seconds by which the clock is ahead, for libssl, too */
-
-time_t time(time_t *at)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	now.tv_sec += later;
-	if (at != NULL)
-		*at = now.tv_sec;
-	return now.tv_sec;
-}
 
 static EVP_PKEY *key;
 static X509 *cert;
@@ -146,6 +133,23 @@ static void teardown(void)
 	EVP_PKEY_free(key);
 }
 
+/* Two nodes of a pool, with the same keys for the same service. */
+static void begin_pool(struct node *a, struct node *b)
+{
+	setup();
+	begin(a, "imapd-ssl");
+	begin(b, "imapd-ssl");
+	set_keys(a, "secret", 5);
+	set_keys(b, "secret", 5);
+}
+
+static void end_pool(struct node *a, struct node *b)
+{
+	end(a);
+	end(b);
+	teardown();
+}
+
 static void test_other_node(void)
 {
 	struct node a, b, stranger;
@@ -191,9 +195,7 @@ static void test_periods(void)
 		CU_ASSERT_EQUAL(visit(&b, ticket, TLS1_3_VERSION), period >= 999 && period <= 1001);
 	}
 	SSL_SESSION_free(ticket);
-	end(&a);
-	end(&b);
-	teardown();
+	end_pool(&a, &b);
 }
 
 /* Before the keys have come there are no tickets; handshakes go on. */
@@ -212,9 +214,7 @@ static void test_no_keys(void)
 	ticket = keep();
 	CU_ASSERT_FALSE(visit(&a, ticket, TLS1_3_VERSION));
 	SSL_SESSION_free(ticket);
-	end(&a);
-	end(&b);
-	teardown();
+	end_pool(&a, &b);
 }
 
 /* A ticket for one service is none for another, whose rules may be stricter. */
@@ -233,9 +233,7 @@ static void test_other_use(void)
 	CU_ASSERT_FALSE(visit(&b, ticket, TLS1_3_VERSION));
 	CU_ASSERT(visit(&a, ticket, TLS1_3_VERSION));
 	SSL_SESSION_free(ticket);
-	end(&a);
-	end(&b);
-	teardown();
+	end_pool(&a, &b);
 }
 
 /* TLS 1.2 gets none. */
@@ -284,32 +282,26 @@ static void test_life(void)
 	struct node a, b;
 	SSL_SESSION *ticket;
 
-	setup();
-	begin(&a, "imapd-ssl");
-	begin(&b, "imapd-ssl");
-	set_keys(&a, "secret", 5);
-	set_keys(&b, "secret", 5);
+	begin_pool(&a, &b);
 	CU_ASSERT_FALSE(visit(&a, NULL, TLS1_3_VERSION));
-	for (later = 5 * HOURS; later < TLS_TICKETS_LIFE; later += 5 * HOURS) {
+	for (ahead = 5 * HOURS; ahead < TLS_TICKETS_LIFE; ahead += 5 * HOURS) {
 		ticket = keep();
 		CU_ASSERT(visit(&b, ticket, TLS1_3_VERSION));
 		SSL_SESSION_free(ticket);
 	}
 	ticket = keep();
-	later = TLS_TICKETS_LIFE - 10; /* the test itself takes some time */
+	ahead = TLS_TICKETS_LIFE - 10; /* the test itself takes some time */
 	CU_ASSERT(visit(&a, ticket, TLS1_3_VERSION));
-	later = TLS_TICKETS_LIFE + 1;
+	ahead = TLS_TICKETS_LIFE + 1;
 	CU_ASSERT_FALSE(visit(&a, ticket, TLS1_3_VERSION));
 	CU_ASSERT_FALSE(visit(&b, ticket, TLS1_3_VERSION));
 	SSL_SESSION_free(ticket);
 	ticket = keep(); /* of a new handshake */
-	later += 5 * HOURS;
+	ahead += 5 * HOURS;
 	CU_ASSERT(visit(&b, ticket, TLS1_3_VERSION));
 	SSL_SESSION_free(ticket);
-	later = 0;
-	end(&a);
-	end(&b);
-	teardown();
+	ahead = 0;
+	end_pool(&a, &b);
 }
 
 /* One made by who has the key, but does not say when it was born, as nodes did before: none for ever. */
@@ -318,20 +310,14 @@ static void test_without_birth(void)
 	struct node a, b;
 	SSL_SESSION *ticket;
 
-	setup();
-	begin(&a, "imapd-ssl");
-	begin(&b, "imapd-ssl");
-	set_keys(&a, "secret", 5);
-	set_keys(&b, "secret", 5);
+	begin_pool(&a, &b);
 	SSL_CTX_set_session_ticket_cb(a.ctx, NULL, NULL, NULL);
 	CU_ASSERT_FALSE(visit(&a, NULL, TLS1_3_VERSION));
 	ticket = keep();
 	CU_ASSERT(visit(&a, ticket, TLS1_3_VERSION));
 	CU_ASSERT_FALSE(visit(&b, ticket, TLS1_3_VERSION));
 	SSL_SESSION_free(ticket);
-	end(&a);
-	end(&b);
-	teardown();
+	end_pool(&a, &b);
 }
 
 /* Any byte of a ticket changed: a full handshake, and no error. */
@@ -416,9 +402,7 @@ static void test_rotation(void)
 	set_keys(&b, "new", 7);
 	visit(&a, NULL, TLS1_3_VERSION);
 	CU_ASSERT_FALSE(visit(&b, taken, TLS1_3_VERSION));
-	end(&a);
-	end(&b);
-	teardown();
+	end_pool(&a, &b);
 }
 
 /* Keys that are not there any more open nothing. */
