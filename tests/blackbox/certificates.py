@@ -1,7 +1,9 @@
-"""Certificates for tests, and clients that look at none."""
+"""Certificates for tests, clients that look at none, and ends of TLS that say themselves when something ends."""
 import os
 import ssl
 import subprocess
+
+import pytest
 
 from pool import chown
 
@@ -43,3 +45,53 @@ def context(version=None, alpn=None, ciphers=None, pem=None):
     if pem is not None:
         c.load_cert_chain(pem)
     return c
+
+
+class TlsEnd:
+    """TLS on SOCK, in memory: what goes over SOCK, and when TLS and the connection end, is the test's affair."""
+
+    def __init__(self, sock, ctx, **how):
+        self.sock = sock
+        self.inside, self.outside = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ssl = ctx.wrap_bio(self.inside, self.outside, **how)
+
+    def flush(self):
+        if data := self.outside.read():
+            self.sock.sendall(data)
+
+    def do(self, what, *args):
+        """WHAT(*ARGS), a method of self.ssl, with all that it needs from the other side."""
+        while True:
+            try:
+                result = what(*args)
+                self.flush()
+                return result
+            except ssl.SSLWantReadError:
+                self.flush()
+                data = self.sock.recv(65536)
+                if data:
+                    self.inside.write(data)
+                else:
+                    self.inside.write_eof()
+
+    def begin(self, what):
+        """WHAT(), as far as it gets without the other side, which it needs; what it has to say is left in self.outside."""
+        with pytest.raises(ssl.SSLWantReadError):
+            what()
+
+    def read(self, n):
+        return self.do(self.ssl.read, n)
+
+    def write(self, data):
+        self.do(self.ssl.write, data)
+
+    def close_notify(self):
+        self.begin(self.ssl.unwrap)
+        self.flush()
+
+
+def hello():
+    """The first message of a client."""
+    end = TlsEnd(None, context())
+    end.begin(end.ssl.do_handshake)
+    return end.outside.read()

@@ -390,7 +390,6 @@ def test_taken_away_while_the_key_process_dies(pool, maker):
     wait_for("what is for all is shown", shows_all)
 
 
-@pytest.mark.once
 def test_taken_away_while_its_successor_is_refused(pool, maker):
     """What was shown till then, since the new file is broken, is shown no longer than that file is there."""
     node = pool.nodes[0]

@@ -12,14 +12,13 @@ import contextlib
 import os
 import signal
 import socket
-import ssl
 import struct
 import threading
 import time
 
 import pytest
 
-from certificates import context, make_pem
+from certificates import TlsEnd, context, hello, make_pem
 import pool as pool_module
 from client import Imap
 from messages import SCHEMES, TYPES, Taken
@@ -260,44 +259,24 @@ def cpu(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def hello():
-    """The first message of a client."""
-    out = ssl.MemoryBIO()
-    with contextlib.suppress(ssl.SSLWantReadError):
-        context().wrap_bio(ssl.MemoryBIO(), out).do_handshake()
-    return out.read()
-
-
-class Shaken:
+class Shaken(TlsEnd):
     """A client that has done its handshake, and the socket under it."""
 
     def __init__(self, pool):
-        self.sock = socket.create_connection((pool.addresses[0], pool.tls_port), timeout=10)
-        self.inside, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context().wrap_bio(self.inside, self.out)
-        self.step(self.tls.do_handshake)
-        assert self.step(lambda: self.tls.read(1000)).startswith(b"* OK")
-
-    def step(self, call):
-        while True:
-            try:
-                result = call()
-                self.sock.sendall(self.out.read())
-                return result
-            except ssl.SSLWantReadError:
-                self.sock.sendall(self.out.read())
-                self.inside.write(self.sock.recv(65536))
+        super().__init__(socket.create_connection((pool.addresses[0], pool.tls_port), timeout=10), context())
+        self.do(self.ssl.do_handshake)
+        assert self.read(1000).startswith(b"* OK")
 
     def wire(self, data):
         """What goes over the wire for DATA."""
-        self.tls.write(data)
-        return self.out.read()
+        self.ssl.write(data)
+        return self.outside.read()
 
     def log_in(self, account):
         self.sock.sendall(self.wire(f"a LOGIN {account.name} {account.password}\r\n".encode()))
         text = b""
         while b"a OK" not in text:
-            text += self.step(lambda: self.tls.read(1000))
+            text += self.read(1000)
 
 
 def stay(sock, data, half_close):
@@ -324,9 +303,8 @@ def test_no_odd_end_keeps_a_worker_busy(pool, half_close):
         c = Shaken(pool)
         if logged_in:
             c.log_in(pool.accounts[ANNA])
-        with contextlib.suppress(ssl.SSLWantReadError):
-            c.tls.unwrap()
-        stopped.append(stay(c.sock, c.out.read(), half_close))
+        c.begin(c.ssl.unwrap)
+        stopped.append(stay(c.sock, c.outside.read(), half_close))
     serves(pool)
     pids = workers(node) + node.pids("key") + node.pids("authd")
     before = [cpu(p) for p in pids]
@@ -360,7 +338,7 @@ def test_a_key_process_that_is_stopped(pool):
             s.sock.sendall(s.wire(b"c NOOP\r\n"))
             text = b""
             while b"c OK" not in text:
-                text += s.step(lambda: s.tls.read(1000))
+                text += s.read(1000)
         assert time.monotonic() - began < 15 * pool_module.SLOW, "30 clients, 2 s each, would be more"
     finally:
         for k in keys:

@@ -1,14 +1,12 @@
 """The life of key processes: who begins a handshake gets its end, whatever happens to them and to the settings meanwhile."""
 import concurrent.futures
-import contextlib
 import os
 import signal
 import socket
-import ssl
 
 import pytest
 
-from certificates import context, install, make_pem
+from certificates import TlsEnd, context, install, make_pem
 from pool import PATIENCE, Account, Pool, free_port, render, wait_for
 
 ANNA = "anna@example.com"
@@ -26,38 +24,22 @@ def pool(request):
     p.close()
 
 
-class Half:
+class Half(TlsEnd):
     """A client of which the worker has got a part of the first message."""
 
     def __init__(self, pool):
-        self.sock = socket.create_connection((pool.addresses[0], pool.tls_port), timeout=PATIENCE)
-        self.inside, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context().wrap_bio(self.inside, self.out)
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self.tls.do_handshake()
-        first = self.out.read()
+        super().__init__(socket.create_connection((pool.addresses[0], pool.tls_port), timeout=PATIENCE), context())
+        self.begin(self.ssl.do_handshake)
+        first = self.outside.read()
         self.sock.sendall(first[:50])
         self.rest = first[50:]
-
-    def step(self, call):
-        while True:
-            try:
-                result = call()
-                self.sock.sendall(self.out.read())
-                return result
-            except ssl.SSLWantReadError:
-                self.sock.sendall(self.out.read())
-                data = self.sock.recv(65536)
-                if not data:
-                    raise ConnectionResetError from None
-                self.inside.write(data)
 
     def finish(self):
         """The name in the certificate; the greeting has come."""
         self.sock.sendall(self.rest)
-        self.step(self.tls.do_handshake)
-        assert self.step(lambda: self.tls.read(1000)).startswith(b"* OK")
-        return [n for n in (b"first.example", b"second.example") if n in self.tls.getpeercert(binary_form=True)][0].decode()
+        self.do(self.ssl.do_handshake)
+        assert self.read(1000).startswith(b"* OK")
+        return [n for n in (b"first.example", b"second.example") if n in self.ssl.getpeercert(binary_form=True)][0].decode()
 
     def close(self):
         self.sock.close()

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from certificates import context, install
+from certificates import TlsEnd, context, install
 from fakeserver import FakeServer, imap_peer, pop3_peer
 from pool import Account, Pool, PATIENCE, free_port, wait_for
 from test_mech import CAPS, Dovecot, imap_cram, open_folder, pop3_cram, states  # pylint: disable=unused-import
@@ -589,24 +589,30 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_before_tls(node, kind):
-    """The attempt ends before anything is told, and no word that came in clear reaches the client."""
-    peer = FakeServer(PEER, in_clear(*HOSTILE[kind]), PORT["hostile"])
+def told_before_tls(node, script, port, login, asked):
+    """What a client that says LOGIN is told behind the greeting, if its peer behaves as SCRIPT. The peer has heard ASKED at most."""
+    peer = FakeServer(PEER, in_clear(*script), PORT["hostile"])
     try:
         route(node, "hostile@example.com", peer.host, "proxytls=starttls")
         mark = node.nodes[0].log_mark()
-        with socket.create_connection(("127.0.0.1", node.imap_port), timeout=PATIENCE) as s, s.makefile("rb") as lines:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as s, s.makefile("rb") as lines:
             lines.readline()
-            s.sendall(b"a LOGIN hostile@example.com " + node.accounts["hostile@example.com"].password.encode() + b"\r\nb LOGOUT\r\n")
+            s.sendall(login % node.accounts["hostile@example.com"].password.encode())
             told = lines.read()
-        assert told.startswith(b"a NO [UNAVAILABLE] Temporary problem, please try again later.\r\n* BYE"), told
-        assert b"evil" not in told.lower() and b"EXISTS" not in told and b"FETCH" not in told
         node.nodes[0].wait_log("TEMPORARY FAILURE, user=hostile@example.com", mark)
         wait_for("the peer has seen the end", lambda: not peer.thread.is_alive() or peer.last.sock.fileno() == -1)
-        assert peer.last.raw in (b"", b"S STARTTLS\r\n"), peer.last.raw
+        assert peer.last.raw in (b"", asked), peer.last.raw
+        return told
     finally:
         peer.close()
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_before_tls(node, kind):
+    """The attempt ends before anything is told, and no word that came in clear reaches the client."""
+    told = told_before_tls(node, HOSTILE[kind], node.imap_port, b"a LOGIN hostile@example.com %s\r\nb LOGOUT\r\n", b"S STARTTLS\r\n")
+    assert told.startswith(b"a NO [UNAVAILABLE] Temporary problem, please try again later.\r\n* BYE"), told
+    assert b"evil" not in told.lower() and b"EXISTS" not in told and b"FETCH" not in told
 
 
 HOSTILE_POP3 = {
@@ -634,21 +640,10 @@ HOSTILE_POP3 = {
 @pytest.mark.parametrize("kind", HOSTILE_POP3)
 def test_hostile_before_tls_in_pop3(node, kind):
     """The same."""
-    peer = FakeServer(PEER, in_clear(*HOSTILE_POP3[kind]), PORT["hostile"])
-    try:
-        route(node, "hostile@example.com", peer.host, "proxytls=starttls")
-        mark = node.nodes[0].log_mark()
-        with socket.create_connection(("127.0.0.1", node.pop3_port), timeout=PATIENCE) as s, s.makefile("rb") as lines:
-            lines.readline()
-            s.sendall(b"USER hostile@example.com\r\nPASS " + node.accounts["hostile@example.com"].password.encode() + b"\r\nQUIT\r\n")
-            told = lines.read().split(b"\r\n", 1)[1]
-        assert told.startswith(b"-ERR [SYS/TEMP] Temporary problem, please try again later.\r\n+OK"), told
-        assert b"evil" not in told and told.count(b"\r\n") == 2, told
-        node.nodes[0].wait_log("TEMPORARY FAILURE, user=hostile@example.com", mark)
-        wait_for("the peer has seen the end", lambda: not peer.thread.is_alive() or peer.last.sock.fileno() == -1)
-        assert peer.last.raw in (b"", b"STLS\r\n"), peer.last.raw
-    finally:
-        peer.close()
+    told = told_before_tls(node, HOSTILE_POP3[kind], node.pop3_port, b"USER hostile@example.com\r\nPASS %s\r\nQUIT\r\n", b"STLS\r\n")
+    told = told.split(b"\r\n", 1)[1]
+    assert told.startswith(b"-ERR [SYS/TEMP] Temporary problem, please try again later.\r\n+OK"), told
+    assert b"evil" not in told and told.count(b"\r\n") == 2, told
 
 
 # What was said in clear, by a peer whose TLS is as it should be.
@@ -902,46 +897,21 @@ def rest(sock):
     return bytes(got), True
 
 
-class Bio:
+class Ending(TlsEnd):
     """A server's end of TLS that can end one direction, and hear what still comes by the other."""
 
     def __init__(self, context, sock):
-        self.sock = sock
-        self.inside, self.outside = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.ssl = context.wrap_bio(self.inside, self.outside, server_side=True)
+        super().__init__(sock, context, server_side=True)
         self.do(self.ssl.do_handshake)
 
-    def flush(self):
-        if data := self.outside.read():
-            self.sock.sendall(data)
-
-    def do(self, what, *args):
-        while True:
-            try:
-                result = what(*args)
-                self.flush()
-                return result
-            except ssl.SSLWantReadError:
-                self.flush()
-                data = self.sock.recv(65536)
-                if data:
-                    self.inside.write(data)
-                else:
-                    self.inside.write_eof()
-
     def sendall(self, data):
-        self.do(self.ssl.write, data)
+        self.write(data)
 
     def recv(self, n):
         try:
-            return self.do(self.ssl.read, n)
+            return self.read(n)
         except ssl.SSLZeroReturnError:
             return b""
-
-    def end(self):
-        with pytest.raises(ssl.SSLWantReadError):
-            self.ssl.unwrap()
-        self.flush()
 
     def close(self):
         self.sock.close()
@@ -954,7 +924,7 @@ def ending_peer(pool, authority, serve):
     context.load_cert_chain(authority.pem("ending", alt="IP:127.0.0.9"))
 
     def script(conn):
-        conn.sock = Bio(context, conn.sock)
+        conn.sock = Ending(context, conn.sock)
         imap_peer(serve)(conn)
 
     peer = FakeServer(PEER, script, PORT["skipped"])
@@ -1004,7 +974,7 @@ def test_peer_ends_one_direction(pool, authority, tls):
     def serve(conn):
         conn.line()
         conn.send(MUCH)
-        conn.sock.end()
+        conn.sock.close_notify()
         heard.append(conn.until_eof())
 
     peer, user = ending_peer(pool, authority, serve)

@@ -8,13 +8,12 @@ import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import threading
 
 import pytest
 
-from certificates import context, install, make_pem
+from certificates import context, hello, install, make_pem
 from client import Imap, Pop3, quoted
 from isolation import free_port
 from pool import PATIENCE, PREFIX, SLOW, Account, Pool, wait_for
@@ -273,14 +272,6 @@ SyncState *
 
 
 # What comes with the command
-
-def hello():
-    """A first message of TLS."""
-    mine, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        context().wrap_bio(mine, theirs).do_handshake()
-    return theirs.read()
-
 
 INJECTED = {
     "a command": lambda kind, account: b"n NOOP\r\n" if kind is Imap else b"UTF8\r\n",

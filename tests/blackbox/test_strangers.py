@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from certificates import VERSIONS, context, install, make_pem
+from certificates import VERSIONS, context, hello, install, make_pem
 from client import Imap
 from isolation import free_port
 from pool import PATIENCE, SLOW, Account, Pool, wait_for
@@ -74,14 +74,6 @@ def site(request):
     s = Site(request.config.getoption("--keep"))
     with s.pool:
         yield s
-
-
-def hello():
-    """The first message of a client."""
-    out = ssl.MemoryBIO()
-    with pytest.raises(ssl.SSLWantReadError):
-        context().wrap_bio(ssl.MemoryBIO(), out).do_handshake()
-    return out.read()
 
 
 def rss_kib(pid):

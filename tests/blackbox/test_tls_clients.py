@@ -17,6 +17,7 @@ import threading
 
 import pytest
 
+from certificates import TlsEnd
 from client import Imap, Pop3
 from debian import Unpacked
 from isolation import free_port
@@ -407,44 +408,25 @@ class Client:
 
     def __init__(self, site, client, protocol, host="localhost"):
         self.sock = socket.create_connection((host, site.port(client, protocol)), timeout=PATIENCE)
-        self.ssl = None
+        self.tls = None
         if client == "starttls":
             self.until(b"\r\n")
             self.send(b"s STARTTLS\r\n" if protocol == "imap" else b"STLS\r\n")
             assert self.until(b"\r\n").startswith((b"s OK", b"+OK"))
         if client != "plain":
-            self.inside, self.outside = ssl.MemoryBIO(), ssl.MemoryBIO()
-            self.ssl = trusting(site.authority.cert).wrap_bio(self.inside, self.outside, server_hostname=host)
-            self.do(self.ssl.do_handshake)
+            self.tls = TlsEnd(self.sock, trusting(site.authority.cert), server_hostname=host)
+            self.tls.do(self.tls.ssl.do_handshake)
         if client != "starttls":
             self.until(b"\r\n")
 
-    def flush(self):
-        if data := self.outside.read():
-            self.sock.sendall(data)
-
-    def do(self, what, *args):
-        while True:
-            try:
-                result = what(*args)
-                self.flush()
-                return result
-            except ssl.SSLWantReadError:
-                self.flush()
-                data = self.sock.recv(65536)
-                if data:
-                    self.inside.write(data)
-                else:
-                    self.inside.write_eof()
-
     def send(self, data):
-        if self.ssl is None:
+        if self.tls is None:
             self.sock.sendall(data)
         else:
-            self.do(self.ssl.write, data)
+            self.tls.write(data)
 
     def recv(self):
-        return self.sock.recv(65536) if self.ssl is None else self.do(self.ssl.read, 65536)
+        return self.sock.recv(65536) if self.tls is None else self.tls.read(65536)
 
     def until(self, end):
         got = b""
@@ -455,9 +437,7 @@ class Client:
         return got
 
     def close_notify(self):
-        with pytest.raises(ssl.SSLWantReadError):
-            self.ssl.unwrap()
-        self.flush()
+        self.tls.close_notify()
 
     def rest(self):
         """All that still comes, and whether its end was announced, or as an end without TLS."""
@@ -551,9 +531,9 @@ def test_silent_end_behind_commands(site, protocol, host):
             c = Client(site, "implicit", protocol, host)
             sizes = []
             for text in words[:at + 1]:
-                c.ssl.write(text)
-                sizes.append(c.outside.pending - sum(sizes))
-            c.sock.sendall(c.outside.read()[:sum(sizes) - short])
+                c.tls.ssl.write(text)
+                sizes.append(c.tls.outside.pending - sum(sizes))
+            c.sock.sendall(c.tls.outside.read()[:sum(sizes) - short])
             c.sock.shutdown(socket.SHUT_WR)
             whole = at if short == 0 else at - 1
             got, announced = c.rest()
