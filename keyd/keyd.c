@@ -101,7 +101,8 @@ static void sign(struct worker *w, const struct key_sign *m)
 }
 
 /* A key process that begins signs with what it has; for what comes, the one worker that may ask for it waits, but with
- * one request only: all its sessions wait with it. It may send that one twice, as the process before may have read it. */
+ * one request only: all its sessions wait with it. It may send that one twice, as the process before may have read
+ * it. */
 static bool is_coming(const struct worker *w, const struct key_sign *m)
 {
 	return !keyd.whole && m->key != 0 && !keyring_has(keyd.ring, m->key) &&
