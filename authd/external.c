@@ -7,23 +7,12 @@
 #include <string.h>
 #include <strings.h>
 
-#include "lib/log.h"
 #include "lib/tls_cert_name.h"
 #include "lib/tls_trust.h"
 
 void external_trust(struct authd *a, enum protocol p, int fd)
 {
-	struct str why = STR_INIT;
-	struct tls_trust *new = tls_trust_read(fd, &why);
-
-	if (new != NULL) {
-		tls_trust_free(&a->trust[p]);
-		a->trust[p] = new;
-	} else {
-		log_error("what the master has passed of TLS_TRUSTCERTS cannot be used: %s; %s", str_cstr(&why),
-		    a->trust[p] != NULL ? "what it was before stays" : "logins by certificate are refused");
-	}
-	str_fini(&why);
+	tls_trust_take(&a->trust[p], fd, "TLS_TRUSTCERTS", "logins by certificate are refused");
 }
 
 /* The certificates of RQ, the client's own first; what cannot be read is left out. */

@@ -19,7 +19,8 @@ enum {
 
 /* Section 2.2.1 and 2.2.2 */
 enum { COMMAND_LOCAL = 0x20, COMMAND_PROXY = 0x21 };
-enum { FAMILY_INET = 1, FAMILY_INET6 = 2, TRANSPORT_STREAM = 1 };
+enum { FAMILY_UNSPEC = 0, FAMILY_INET = 1, FAMILY_INET6 = 2, FAMILY_UNIX = 3, TRANSPORT_STREAM = 1 };
+enum { UNIX_ADDRESSES = 2 * 108 };
 enum {
 	TLV_UNIQUE_ID = 0x05,
 	TLV_SSL = 0x20,
@@ -215,10 +216,16 @@ static bool read_binary(const char *data, size_t len, struct proxy_header_facts 
 		if ((kind & 15) != TRANSPORT_STREAM)
 			return false;
 		n = binary_addresses(p, len, kind >> 4 == FAMILY_INET ? AF_INET : AF_INET6, f);
-		return n != 0 && read_tlvs(p + n, len - n, false, f);
-	default: /* UNSPEC, UNIX: not one of an address that could be named; the rest is skipped (section 2.2.2) */
-		return kind >> 4 <= 3;
+		break;
+	case FAMILY_UNSPEC: /* HAProxy puts TLVs here, too: whether the client speaks TLS does not depend on its address */
+		break;
+	case FAMILY_UNIX: /* not addresses that could be named */
+		n = len >= UNIX_ADDRESSES ? UNIX_ADDRESSES : 0;
+		break;
+	default:
+		return false;
 	}
+	return (n != 0 || kind >> 4 == FAMILY_UNSPEC) && read_tlvs(p + n, len - n, false, f);
 }
 
 /* What the header has in all, as far as that is known. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/die.h"
+#include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/tls_cert.h"
 #include "lib/tls_lists.h"
@@ -243,6 +244,21 @@ void tls_trust_free(struct tls_trust **t)
 	sk_X509_pop_free((*t)->certs, X509_free);
 	sk_X509_CRL_pop_free((*t)->lists, X509_CRL_free);
 	mem_free(t);
+}
+
+void tls_trust_take(struct tls_trust **t, int fd, const char *setting, const char *nobody)
+{
+	struct str why = STR_INIT;
+	struct tls_trust *new = tls_trust_read(fd, &why);
+
+	if (new != NULL) {
+		tls_trust_free(t);
+		*t = new;
+	} else {
+		log_error("what the master has passed of %s cannot be used: %s; %s", setting, str_cstr(&why),
+		    *t != NULL ? "what it was before stays" : nobody);
+	}
+	str_fini(&why);
 }
 
 /* --- verification --- */

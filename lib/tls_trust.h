@@ -27,6 +27,9 @@ struct tls_trust *tls_trust_new(const void *pem, size_t len, struct str *why);
 /* The same of a memory file that nobody writes to any more; FD stays the caller's. An empty one: nobody is believed. */
 struct tls_trust *tls_trust_read(int fd, struct str *why);
 void tls_trust_free(struct tls_trust **t);
+/* *T is what FD has from now on, as tls_trust_read(). If that cannot be used, *T stays, and the log is told so: what
+ * the master has passed of SETTING, and why; and, if *T is NULL, who is believed now: NOBODY, a phrase. */
+void tls_trust_take(struct tls_trust **t, int fd, const char *setting, const char *nobody);
 
 /* Whether CERT is a client's, and leads to one in T now, perhaps by OTHERS, which its owner has sent, too (at most
  * TLS_TRUST_SHOWN_MAX; may be NULL): X509_V_OK, or why not, for X509_verify_cert_error_string(). T may be NULL:

@@ -41,17 +41,7 @@ void client_certs_free(struct client_certs **c)
 
 void client_certs_trust(struct client_certs *c, enum protocol p, int fd)
 {
-	struct str why = STR_INIT;
-	struct tls_trust *new = tls_trust_read(fd, &why), **old = &c->asked[p].trust;
-
-	if (new != NULL) {
-		tls_trust_free(old);
-		*old = new;
-	} else {
-		log_error("what the master has passed of TLS_TRUSTCERTS cannot be used: %s; %s", str_cstr(&why),
-		    *old != NULL ? "what it was before stays" : "no client's certificate is believed");
-	}
-	str_fini(&why);
+	tls_trust_take(&c->asked[p].trust, fd, "TLS_TRUSTCERTS", "no client's certificate is believed");
 }
 
 /* --- what clients show --- */

@@ -7,9 +7,7 @@
 #include <uthash.h>
 
 #include "lib/die.h"
-#include "lib/log.h"
 #include "lib/mem.h"
-#include "lib/str.h"
 #include "lib/tls_ctx.h"
 #include "lib/tls_trust.h"
 
@@ -29,7 +27,8 @@ struct peer {
 
 struct tls_peers {
 	bool verify;
-	int trust;          /* the file, until it is read; or -1 */
+	int trust_fd;       /* of a set that was not read yet; or -1 */
+	struct tls_trust *trust;
 	SSL_CTX *ctx;       /* NULL: to be made */
 	struct peer *peers; /* least recently used first */
 };
@@ -133,21 +132,13 @@ static void resume(struct tls_peers *t, SSL *ssl, struct visit *v)
 
 /* --- contexts --- */
 
-static void trust(struct tls_peers *t)
+static void read_trust(struct tls_peers *t)
 {
-	struct str why = STR_INIT;
-	struct tls_trust *set = tls_trust_read(t->trust, &why);
-
-	if (set == NULL)
-		log_error("what the master has passed of PROXY_TLS_CAFILE cannot be used: %s; no peer's certificate is "
-		          "believed",
-		    str_cstr(&why));
-	else
-		SSL_CTX_set1_cert_store(t->ctx, tls_trust_store(set));
-	tls_trust_free(&set);
-	str_fini(&why);
-	close(t->trust);
-	t->trust = -1;
+	if (t->trust_fd == -1)
+		return;
+	tls_trust_take(&t->trust, t->trust_fd, "PROXY_TLS_CAFILE", "no peer's certificate is believed");
+	close(t->trust_fd);
+	t->trust_fd = -1;
 }
 
 static SSL_CTX *context(struct tls_peers *t)
@@ -158,8 +149,9 @@ static SSL_CTX *context(struct tls_peers *t)
 	SSL_CTX_set_app_data(t->ctx, t);
 	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(t->ctx, on_session);
-	if (t->trust != -1)
-		trust(t);
+	read_trust(t);
+	if (t->trust != NULL)
+		SSL_CTX_set1_cert_store(t->ctx, tls_trust_store(t->trust));
 	return t->ctx;
 }
 
@@ -168,7 +160,7 @@ struct tls_peers *tls_peers_new(bool verify)
 	struct tls_peers *t = mem_alloc(sizeof(*t));
 
 	t->verify = verify;
-	t->trust = -1;
+	t->trust_fd = -1;
 	return t;
 }
 
@@ -177,17 +169,18 @@ void tls_peers_free(struct tls_peers **t)
 	if (*t == NULL)
 		return;
 	forget(*t);
-	if ((*t)->trust != -1)
-		close((*t)->trust);
+	if ((*t)->trust_fd != -1)
+		close((*t)->trust_fd);
+	tls_trust_free(&(*t)->trust);
 	mem_free(t);
 }
 
 void tls_peers_trust(struct tls_peers *t, int fd)
 {
 	forget(t);
-	if (t->trust != -1)
-		close(t->trust);
-	t->trust = fd;
+	if (t->trust_fd != -1)
+		close(t->trust_fd);
+	t->trust_fd = fd;
 }
 
 static struct visit *new_visit(const char *host, const struct net_addr *addr)

@@ -425,10 +425,17 @@ static void rules_capability(struct settings_load *l, const char *list, const ch
 		settings_report(l->errors, &l->text, line, "%s lacks IMAP4rev1, which clients require; add it", label);
 }
 
-/* A TLS_REQUIRED that the file switches ON must not be without effect. */
+/* A TLS_REQUIRED that the file switches ON must not be without effect, and one that is off not contradict others. */
 static void rules_tls_required(struct settings_load *l, enum protocol p, bool on, unsigned line, const char *label)
 {
-	if (line != 0 && on && !protocol_settings(l->set, p).tls_required)
+	const struct protocol_settings s = protocol_settings(l->set, p);
+
+	if (!on && s.has_certificate && s.served && s.ports[0] != '\0' && strcmp(s.tls_verifypeer, "REQUIREPEER") == 0)
+		settings_report(l->warnings, &l->text, line,
+		    "%s = 0: who logs in without TLS shows no certificate, whatever TLS_VERIFYPEER = \"REQUIREPEER\" "
+		    "demands of others; set it to 1",
+		    label);
+	if (line != 0 && on && !s.tls_required)
 		settings_report(l->errors, &l->text, line,
 		    "%s has no effect without TLS_CERTFILE: passwords would cross the network in clear; set "
 		    "TLS_CERTFILE, or this to 0",

@@ -11,6 +11,8 @@
 #define INET6 "\x21\x21"
 #define ADDRS "\xc0\x00\x02\x07\x0a\x00\x00\x01\x10\x92\x00\x8f" /* 192.0.2.7:4242 to 10.0.0.1:143 */
 #define ADDRS6 "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x07\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x10\x92\x03\xe1"
+#define PATH36 "/var/run/front.sock\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define PATHS PATH36 PATH36 PATH36 PATH36 PATH36 PATH36 /* the room of two, whatever they are */
 #define TEXT(s) s, sizeof(s) - 1
 
 struct header_case {
@@ -35,8 +37,8 @@ static const struct header_case cases_of_headers[] = {
 	{ TEXT(SIGNATURE "\x20\0\0\0"), "own" },
 	{ TEXT(SIGNATURE "\x20\x11\0\x0c" ADDRS), "own" },
 	{ TEXT(SIGNATURE "\x21\0\0\0"), "" },
-	{ TEXT(SIGNATURE "\x21\0\0\x05hello"), "" },
-	{ TEXT(SIGNATURE "\x21\x31\0\x02xy"), "" },
+	{ TEXT(SIGNATURE "\x21\0\0\x04\x02\0\x01x"), "" },
+	{ TEXT(SIGNATURE "\x21\x31\0\xdc" PATHS "\x02\0\x01x"), "" },
 
 	{ TEXT("PROXY\r\n"), NULL },
 	{ TEXT("PROXY \r\n"), NULL },
@@ -67,6 +69,8 @@ static const struct header_case cases_of_headers[] = {
 	{ TEXT(SIGNATURE INET "\0\x0b\xc0\0\x02\x07\x0a\0\0\x01\x10\x92\0"), NULL },
 	{ TEXT(SIGNATURE INET6 "\0\x0c" ADDRS), NULL },
 	{ TEXT(SIGNATURE INET "\0\0"), NULL },
+	{ TEXT(SIGNATURE "\x21\0\0\x05hello"), NULL }, /* nobody knows whether the client speaks TLS */
+	{ TEXT(SIGNATURE "\x21\x31\0\x02xy"), NULL },
 	{ TEXT(SIGNATURE INET "\0\x0d" ADDRS "\x02"), NULL },        /* half a TLV */
 	{ TEXT(SIGNATURE INET "\0\x10" ADDRS "\x02\0\x02x"), NULL }, /* one that is longer than its room */
 	{ TEXT(SIGNATURE INET "\0\x13" ADDRS "\x20\0\x04\x01\0\0\0"), NULL },
@@ -163,9 +167,30 @@ static void test_tlvs(void)
 	CU_ASSERT(!f.tls && f.tls_version[0] == '\0' && f.unique_id[0] == '\0');
 }
 
-/* A certificate counts if it was shown, now or when the session began, and was found good. */
+/* HEADER, LEN bytes, ends in an SSL TLV without texts, where CLIENT and VERIFY are put. */
+static void expect_certificate(const char *header, size_t len, char client, const char verify[4], bool tls,
+    bool verified)
+{
+	char bytes[512];
+	struct proxy_header h = { 0 };
+	struct proxy_header_facts f;
+	size_t used;
+
+	memcpy(bytes, header, len);
+	bytes[len - 5] = client;
+	memcpy(bytes + len - 4, verify, 4);
+	CU_ASSERT_EQUAL(proxy_header_take(&h, bytes, len, &used, &f), PROXY_HEADER_DONE);
+	CU_ASSERT_EQUAL(f.tls, tls);
+	CU_ASSERT_EQUAL(f.tls_verified, verified);
+}
+
+/* A certificate counts if it was shown, now or when the session began, and was found good. Whether the client has an
+ * address that can be named does not matter. */
 static void test_certificate_of_client(void)
 {
+	static const char inet[] = SIGNATURE INET "\0\x14" ADDRS "\x20\0\x05\0\0\0\0\0";
+	static const char unspec[] = SIGNATURE "\x21\0\0\x08\x20\0\x05\0\0\0\0\0";
+	static const char local[] = SIGNATURE "\x21\x31\0\xe0" PATHS "\x20\0\x05\0\0\0\0\0";
 	static const struct {
 		char client, verify[4];
 		bool tls, verified;
@@ -181,16 +206,9 @@ static void test_certificate_of_client(void)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		char header[] = SIGNATURE INET "\0\x14" ADDRS "\x20\0\x05\0\0\0\0\0";
-		struct proxy_header h = { 0 };
-		struct proxy_header_facts f;
-		size_t used, end = sizeof(header) - 1;
-
-		header[end - 5] = rows[i].client;
-		memcpy(header + end - 4, rows[i].verify, 4);
-		CU_ASSERT_EQUAL(proxy_header_take(&h, header, end, &used, &f), PROXY_HEADER_DONE);
-		CU_ASSERT_EQUAL(f.tls, rows[i].tls);
-		CU_ASSERT_EQUAL(f.tls_verified, rows[i].verified);
+		expect_certificate(TEXT(inet), rows[i].client, rows[i].verify, rows[i].tls, rows[i].verified);
+		expect_certificate(TEXT(unspec), rows[i].client, rows[i].verify, rows[i].tls, rows[i].verified);
+		expect_certificate(TEXT(local), rows[i].client, rows[i].verify, rows[i].tls, rows[i].verified);
 	}
 }
 

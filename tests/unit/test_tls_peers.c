@@ -132,6 +132,12 @@ static void test_trust(void)
 	CU_ASSERT_EQUAL(visit("a.example"), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
 	tls_peers_trust(peers, open("/", O_RDONLY));
 	CU_ASSERT_EQUAL(visit("a.example"), X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY);
+	/* Nor to forget whom we believe. */
+	tls_peers_trust(peers, file_of(ca, ""));
+	CU_ASSERT_EQUAL(visit("a.example"), -1);
+	tls_peers_trust(peers, open("/", O_RDONLY));
+	CU_ASSERT_EQUAL(visit("a.example"), -1);
+	CU_ASSERT_FALSE(reused);
 	tls_peers_free(&peers);
 	peers = tls_peers_new(false);
 	CU_ASSERT_EQUAL(visit("b.example"), -1);
