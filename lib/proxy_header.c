@@ -217,7 +217,7 @@ static bool read_binary(const char *data, size_t len, struct proxy_header_facts 
 			return false;
 		n = binary_addresses(p, len, kind >> 4 == FAMILY_INET ? AF_INET : AF_INET6, f);
 		break;
-	case FAMILY_UNSPEC: /* HAProxy puts TLVs here, too: whether the client speaks TLS does not depend on its address */
+	case FAMILY_UNSPEC: /* TLVs may follow at once: a client without such an address may speak TLS */
 		break;
 	case FAMILY_UNIX: /* not addresses that could be named */
 		n = len >= UNIX_ADDRESSES ? UNIX_ADDRESSES : 0;

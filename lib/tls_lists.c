@@ -69,15 +69,19 @@ static void remember(struct tls_lists *l, const X509_CRL *crl, EVP_PKEY *key)
 	s->key = key;
 }
 
-/* The rest of what libcrypto asks of a list that is for all certificates of its issuer. */
-static bool is_simple_and_current(const X509_CRL *crl, X509 *issuer)
+bool tls_lists_is_current(const X509_CRL *crl)
 {
 	const ASN1_TIME *next = X509_CRL_get0_nextUpdate(crl);
 
-	return X509_CRL_get_ext_by_NID(crl, NID_issuing_distribution_point, -1) == -1 &&
-	    (X509_get_key_usage(issuer) & KU_CRL_SIGN) != 0 &&
-	    X509_cmp_current_time(X509_CRL_get0_lastUpdate(crl)) < 0 &&
+	return X509_cmp_current_time(X509_CRL_get0_lastUpdate(crl)) < 0 &&
 	    (next == NULL || X509_cmp_current_time(next) > 0);
+}
+
+/* The rest of what libcrypto asks of a list that is for all certificates of its issuer. */
+static bool is_simple_and_current(const X509_CRL *crl, X509 *issuer)
+{
+	return X509_CRL_get_ext_by_NID(crl, NID_issuing_distribution_point, -1) == -1 &&
+	    (X509_get_key_usage(issuer) & KU_CRL_SIGN) != 0 && tls_lists_is_current(crl);
 }
 
 /* --- for libcrypto --- */

@@ -15,6 +15,9 @@ bool tls_lists_use(X509_STORE *store, STACK_OF(X509_CRL) * lists, STACK_OF(X509)
 /* The first of CERTS, which are in the order of their names, that has the name NAME, or would stand behind it. */
 int tls_lists_find(STACK_OF(X509) * certs, const X509_NAME *name);
 
+/* It has begun, and not ended. */
+bool tls_lists_is_current(const X509_CRL *crl);
+
 enum tls_list_signer {
 	TLS_LIST_SIGNED,    /* by one of them */
 	TLS_LIST_UNKNOWN,   /* none of them has its issuer's name */

@@ -362,41 +362,90 @@ static const X509_NAME *issuer_of(const struct tls_trust *t, int i)
 	return X509_CRL_get_issuer(sk_X509_CRL_value(t->lists, i));
 }
 
-void tls_trust_each_list(const struct tls_trust *t, tls_trust_list_fn *fn, void *arg)
+/* One more period, of NAME; LAST: no other of that name follows. */
+struct ends {
+	tls_trust_end_fn *fn;
+	void *arg;
+	bool is_list, any; /* ANY: there was one of this name */
+	int64_t from, until;
+};
+
+static void add_period(struct ends *e, const X509_NAME *name, const ASN1_TIME *from, const ASN1_TIME *until, bool last)
 {
-	int64_t from = 0, until = 0;
+	int64_t begin = 0, end = INT64_MAX;
 
-	for (int i = 0; i < sk_X509_CRL_num(t->lists); i++) {
-		const X509_CRL *crl = sk_X509_CRL_value(t->lists, i);
-		int64_t begin = 0, end = INT64_MAX;
-
-		tls_cert_seconds(X509_CRL_get0_lastUpdate(crl), &begin);
-		if (X509_CRL_get0_nextUpdate(crl) != NULL && !tls_cert_seconds(X509_CRL_get0_nextUpdate(crl), &end))
-			end = 0;
-		if (i == 0 || X509_NAME_cmp(issuer_of(t, i - 1), issuer_of(t, i)) != 0 || end > until) {
-			from = begin;
-			until = end;
-		}
-		if (i + 1 == sk_X509_CRL_num(t->lists) || X509_NAME_cmp(issuer_of(t, i), issuer_of(t, i + 1)) != 0)
-			fn(arg, issuer_of(t, i), from, until);
+	tls_cert_seconds(from, &begin);
+	if (until != NULL && !tls_cert_seconds(until, &end))
+		end = 0;
+	if (!e->any || end > e->until) {
+		e->from = begin;
+		e->until = end;
 	}
+	e->any = !last;
+	if (last)
+		e->fn(e->arg, e->is_list, name, e->from, e->until);
 	ERR_clear_error();
 }
 
-static bool has_list(const struct tls_trust *t, const X509_NAME *name)
+void tls_trust_each_cert(const struct tls_trust *t, tls_trust_end_fn *fn, void *arg)
 {
-	int first = 0, end = sk_X509_CRL_num(t->lists), d;
+	struct ends e = { .fn = fn, .arg = arg };
+
+	for (int i = 0; i < sk_X509_num(t->certs); i++) {
+		const X509 *cert = sk_X509_value(t->certs, i);
+
+		add_period(&e, name_of(t, i), X509_get0_notBefore(cert), X509_get0_notAfter(cert),
+		    i + 1 == sk_X509_num(t->certs) || is_first(t, i + 1));
+	}
+}
+
+void tls_trust_each_list(const struct tls_trust *t, tls_trust_end_fn *fn, void *arg)
+{
+	struct ends e = { .fn = fn, .arg = arg, .is_list = true };
+
+	for (int i = 0; i < sk_X509_CRL_num(t->lists); i++) {
+		const X509_CRL *crl = sk_X509_CRL_value(t->lists, i);
+
+		add_period(&e, issuer_of(t, i), X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_nextUpdate(crl),
+		    i + 1 == sk_X509_CRL_num(t->lists) || X509_NAME_cmp(issuer_of(t, i), issuer_of(t, i + 1)) != 0);
+	}
+}
+
+/* The first list of T that has the issuer NAME, or would stand behind it. */
+static int find_list(const struct tls_trust *t, const X509_NAME *name)
+{
+	int first = 0, end = sk_X509_CRL_num(t->lists);
 
 	while (first < end) {
 		int middle = first + (end - first) / 2;
 
-		if ((d = X509_NAME_cmp(issuer_of(t, middle), name)) == 0)
-			return true;
-		if (d < 0)
+		if (X509_NAME_cmp(issuer_of(t, middle), name) < 0)
 			first = middle + 1;
 		else
 			end = middle;
 	}
+	return first;
+}
+
+static bool is_of(const struct tls_trust *t, int i, const X509_NAME *name)
+{
+	return i < sk_X509_CRL_num(t->lists) && X509_NAME_cmp(issuer_of(t, i), name) == 0;
+}
+
+static bool has_list(const struct tls_trust *t, const X509_NAME *name)
+{
+	return is_of(t, find_list(t, name), name);
+}
+
+/* T has a list of the same issuer that was made with CRL, or later. */
+static bool has_as_new(const struct tls_trust *t, const X509_CRL *crl)
+{
+	const X509_NAME *name = X509_CRL_get_issuer(crl);
+
+	for (int i = find_list(t, name); is_of(t, i, name); i++)
+		if (ASN1_TIME_compare(X509_CRL_get0_lastUpdate(sk_X509_CRL_value(t->lists, i)),
+		        X509_CRL_get0_lastUpdate(crl)) >= 0)
+			return true;
 	return false;
 }
 
@@ -421,22 +470,36 @@ static void add_list(struct str *pem, X509_CRL *crl)
 	BIO_free(b);
 }
 
-const X509_NAME *tls_trust_keep_lists(const struct tls_trust *t, const struct tls_trust *old, struct str *pem)
+/* CRL of OLD, which shares an authority with T if RELATED, is missed in T. */
+static bool is_missed(const struct tls_trust *t, const struct tls_trust *old, X509_CRL *crl, bool related)
+{
+	const X509_NAME *name = X509_CRL_get_issuer(crl);
+	EVP_PKEY *key;
+
+	if (has_list(t, name) ? has_as_new(t, crl) || !tls_lists_is_current(crl) :
+	                        !has_cert(t, name) && (has_cert(old, name) || !related))
+		return false;
+	return tls_lists_signer(crl, t->certs, &key) != TLS_LIST_OF_ANOTHER;
+}
+
+const X509_NAME *tls_trust_keep_lists(const struct tls_trust *t, const struct tls_trust *old, struct str *pem,
+    bool *older)
 {
 	const X509_NAME *first = NULL;
 	bool related = old != NULL && share_any(old, t);
 
 	for (int i = 0; old != NULL && i < sk_X509_CRL_num(old->lists); i++) {
-		const X509_NAME *name = issuer_of(old, i);
-		EVP_PKEY *key;
+		X509_CRL *crl = sk_X509_CRL_value(old->lists, i);
 
-		if (has_list(t, name) || !(has_cert(t, name) || (!has_cert(old, name) && related)) ||
-		    tls_lists_signer(sk_X509_CRL_value(old->lists, i), t->certs, &key) == TLS_LIST_OF_ANOTHER)
+		if (!is_missed(t, old, crl, related))
 			continue;
-		add_list(pem, sk_X509_CRL_value(old->lists, i));
-		if (first == NULL)
-			first = name;
+		add_list(pem, crl);
+		if (first == NULL) {
+			first = issuer_of(old, i);
+			*older = has_list(t, first);
+		}
 	}
+	ERR_clear_error();
 	return first;
 }
 

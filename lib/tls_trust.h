@@ -50,13 +50,16 @@ STACK_OF(X509_NAME) * tls_trust_names(const struct tls_trust *t);
 /* How many there are. */
 unsigned tls_trust_count(const struct tls_trust *t);
 
-/* For each authority that has lists, the one that ends last: FROM and UNTIL in unix seconds (INT64_MAX: it has no
- * end). */
-typedef void tls_trust_list_fn(void *arg, const X509_NAME *authority, int64_t from, int64_t until);
-void tls_trust_each_list(const struct tls_trust *t, tls_trust_list_fn *fn, void *arg);
-/* Lists that OLD (may be NULL) has, and T has not for the same authority, though that is in T, or may be below one in
- * both: appends them to PEM. The name of the first authority; NULL: there is none. */
-const X509_NAME *tls_trust_keep_lists(const struct tls_trust *t, const struct tls_trust *old, struct str *pem);
+/* For each name, the one of its certificates, or (IS_LIST) of its revocation lists, that ends last: FROM and UNTIL in
+ * unix seconds (INT64_MAX: it has no end). */
+typedef void tls_trust_end_fn(void *arg, bool is_list, const X509_NAME *authority, int64_t from, int64_t until);
+void tls_trust_each_cert(const struct tls_trust *t, tls_trust_end_fn *fn, void *arg);
+void tls_trust_each_list(const struct tls_trust *t, tls_trust_end_fn *fn, void *arg);
+/* Lists that OLD (may be NULL) has, and T not for the same authority, though that is in T, or may be below one in both:
+ * appends them to PEM. Those, too, that are good now, if T has only older ones. The name of the first authority, and in
+ * *OLDER whether it is one of the latter; NULL: there is none. */
+const X509_NAME *tls_trust_keep_lists(const struct tls_trust *t, const struct tls_trust *old, struct str *pem,
+    bool *older);
 /* How many authorities have no list though others have; FIRST: the first of them. */
 unsigned tls_trust_unlisted(const struct tls_trust *t, const X509_NAME **first);
 

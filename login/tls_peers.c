@@ -27,7 +27,7 @@ struct peer {
 
 struct tls_peers {
 	bool verify;
-	int trust_fd;       /* of a set that was not read yet; or -1 */
+	int trust_fd; /* of a set that was not read yet; or -1 */
 	struct tls_trust *trust;
 	SSL_CTX *ctx;       /* NULL: to be made */
 	struct peer *peers; /* least recently used first */

@@ -12,8 +12,8 @@ struct tls_peers;
 struct tls_peers *tls_peers_new(bool verify);
 void tls_peers_free(struct tls_peers **t);
 /* FD, for tls_trust_read(), has those whose certificates are believed from now on; it is taken over, and read when the
- * next connection is made. If it cannot be used that is logged, and those of before stay. Without any, no certificate is
- * believed. */
+ * next connection is made. If it cannot be used that is logged, and those of before stay. Without any, no certificate
+ * is believed. */
 void tls_peers_trust(struct tls_peers *t, int fd);
 /* For one connection to the mailhost HOST, as its option writes it, at ADDR. Its certificate has to be for HOST. For
  * conn_tls_connect(). */

@@ -15,8 +15,8 @@
 
 static const double check_seconds = 1;
 
-static struct authority_file file[CONTROL_TRUST_COUNT];
-static unsigned source[CONTROL_TRUST_COUNT]; /* which file is whose: protocols may share one */
+static struct authority_file *file[CONTROL_TRUST_COUNT]; /* protocols may share one; NULL: nobody is asked */
+static const struct str nobody = STR_INIT;
 static ev_timer check;
 static struct msgw out;
 
@@ -54,6 +54,11 @@ static int sealed(const struct str *pem)
 	return -1;
 }
 
+static int sealed_set(unsigned whose)
+{
+	return sealed(file[whose] != NULL ? &file[whose]->pem : &nobody);
+}
+
 /* FD: sealed() */
 static void pass(struct child *to, unsigned whose, int fd)
 {
@@ -64,7 +69,7 @@ static void pass(struct child *to, unsigned whose, int fd)
 
 void authorities_repeat(struct child *c, unsigned whose)
 {
-	int fd = wants(c, whose) ? sealed(&file[source[whose]].pem) : -1;
+	int fd = wants(c, whose) ? sealed_set(whose) : -1;
 
 	if (wants(c, whose))
 		pass(c, whose, fd);
@@ -76,27 +81,19 @@ void authorities_repeat(struct child *c, unsigned whose)
  * them, and keep what they have until they are replaced. */
 static void pass_to_all(const struct master *m, unsigned whose)
 {
-	bool used = file[source[whose]].path[0] != '\0';
-	int fd = sealed(&file[source[whose]].pem);
+	int fd = sealed_set(whose);
 
 	for (struct child *c = m->children; c != NULL; c = c->next)
-		if (wants(c, whose) && (used || c->post->role != ROLE_WORKER))
+		if (wants(c, whose) && (file[whose] != NULL || c->post->role != ROLE_WORKER))
 			pass(c, whose, fd);
 	if (fd != -1)
 		close(fd);
 }
 
-static bool is_used(unsigned whose)
-{
-	const char *path = file[source[whose]].path;
-
-	return path != NULL && path[0] != '\0';
-}
-
 void authorities_begin(struct child *c)
 {
 	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++)
-		if (is_used(i))
+		if (file[i] != NULL)
 			authorities_repeat(c, i);
 }
 
@@ -106,46 +103,89 @@ static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 {
 	bool changed[CONTROL_TRUST_COUNT];
 
+	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++) {
+		unsigned first = 0;
+
+		while (file[first] != file[i])
+			first++;
+		changed[i] =
+		    first < i ? changed[first] : file[i] != NULL && authority_file_look(file[i], (int64_t)time(NULL));
+	}
 	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++)
-		changed[i] = authority_file_look(&file[i], (int64_t)time(NULL));
-	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++)
-		if (changed[source[i]])
+		if (changed[i])
 			pass_to_all(t->data, i);
 }
 
-/* Of clients: the protocol whose file PATH is, P or an earlier one. */
-static unsigned source_of(enum protocol p, const char *path)
+/* What the settings name. */
+struct named {
+	const char *setting, *whose, *path; /* PATH "": none */
+	bool is_ours;
+};
+
+static struct named named_for(const struct settings *set, unsigned whose)
 {
-	for (enum protocol other = 0; other < p && path[0] != '\0'; other++)
-		if (strcmp(file[other].path, path) == 0)
-			return other;
-	return p;
+	struct named n = { "PROXY_TLS_CAFILE", "peer", "", true };
+	struct protocol_settings s;
+
+	if (whose == CONTROL_TRUST_PEERS) {
+		n.is_ours = set->proxy_PROXY_TLS_CAFILE[0] != '\0';
+		if (protocols_forwarded(set) != 0)
+			n.path = n.is_ours ? set->proxy_PROXY_TLS_CAFILE : systems();
+		return n;
+	}
+	s = protocol_settings(set, (enum protocol)whose);
+	if (s.tls_served && strcmp(s.tls_verifypeer, "NONE") != 0)
+		n.path = s.tls_trustcerts;
+	n.setting = "TLS_TRUSTCERTS";
+	n.whose = "client";
+	return n;
+}
+
+/* The one of FILES that N means: what was kept of it is kept, whoever has named it before. */
+static struct authority_file *find(struct authority_file *const files[CONTROL_TRUST_COUNT], const struct named *n)
+{
+	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++)
+		if (files[i] != NULL && strcmp(files[i]->path, n->path) == 0 &&
+		    strcmp(files[i]->setting, n->setting) == 0)
+			return files[i];
+	return NULL;
+}
+
+static void free_unused(struct authority_file *files[CONTROL_TRUST_COUNT])
+{
+	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++) {
+		struct authority_file *f = files[i];
+		bool used = f == NULL;
+
+		for (unsigned j = 0; j < CONTROL_TRUST_COUNT; j++) {
+			used |= file[j] == f;
+			if (j > i && files[j] == f)
+				files[j] = NULL;
+		}
+		if (!used)
+			authority_file_free(&f);
+	}
 }
 
 void authorities_update(struct master *m)
 {
-	const char *peers = m->set->proxy_PROXY_TLS_CAFILE[0] != '\0' ? m->set->proxy_PROXY_TLS_CAFILE : systems();
-	bool changed[CONTROL_TRUST_COUNT];
+	struct authority_file *before[CONTROL_TRUST_COUNT];
 
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		const struct protocol_settings s = protocol_settings(m->set, p);
-		const char *path = s.tls_served && strcmp(s.tls_verifypeer, "NONE") != 0 ? s.tls_trustcerts : "";
-		unsigned before = source[p];
+	memcpy(before, file, sizeof(before));
+	memset(file, 0, sizeof(file));
+	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++) {
+		struct named n = named_for(m->set, i);
 
-		source[p] = source_of(p, path);
-		file[p].setting = "TLS_TRUSTCERTS";
-		file[p].whose = "client";
-		changed[p] = authority_file_set(&file[p], source[p] == p ? path : "");
-		changed[p] = changed[source[p]] || source[p] != before;
+		if (n.path[0] == '\0')
+			continue;
+		if ((file[i] = find(file, &n)) == NULL && (file[i] = find(before, &n)) == NULL)
+			file[i] = authority_file_new(n.setting, n.whose, n.path, n.is_ours);
+		file[i]->is_ours = n.is_ours;
 	}
-	source[CONTROL_TRUST_PEERS] = CONTROL_TRUST_PEERS;
-	file[CONTROL_TRUST_PEERS].setting = "PROXY_TLS_CAFILE";
-	file[CONTROL_TRUST_PEERS].whose = "peer";
-	changed[CONTROL_TRUST_PEERS] =
-	    authority_file_set(&file[CONTROL_TRUST_PEERS], protocols_forwarded(m->set) != 0 ? peers : "");
 	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++)
-		if (changed[i])
+		if (file[i] != before[i])
 			pass_to_all(m, i);
+	free_unused(before);
 	ev_timer_stop(m->loop, &check);
 	ev_timer_init(&check, on_check, check_seconds, check_seconds);
 	check.data = m;

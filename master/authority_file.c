@@ -25,6 +25,12 @@ static bool is_blank(const struct str *s)
 	return strspn(str_cstr(s), " \t\r\n") == s->len;
 }
 
+/* In DER, as authorities publish lists. */
+static bool is_der(const struct str *s)
+{
+	return s->len > 2 && s->data[0] == 0x30 && (s->data[1] & 0x80) != 0;
+}
+
 /* Adds what is of use in the file NAME of FOLDER. False with errno: it cannot be read; 0: C->why says why. */
 static bool add_file(int folder, const char *name, bool *blank, struct authority_content *c)
 {
@@ -48,7 +54,10 @@ static bool add_file(int folder, const char *name, bool *blank, struct authority
 		return false;
 	errno = 0;
 	*blank = is_blank(&text);
-	good = tls_trust_blocks(str_cstr(&text), text.len, &c->pem, &c->has_key, &c->why);
+	if (is_der(&text))
+		str_adds(&c->why,
+		    "it is DER, and has to be PEM; for a revocation list: openssl crl -inform DER -in OLD -out NEW");
+	good = c->why.len == 0 && tls_trust_blocks(str_cstr(&text), text.len, &c->pem, &c->has_key, &c->why);
 	str_fini_secret(&text);
 	return good;
 }
@@ -166,7 +175,8 @@ static void log_state(const struct authority_file *f)
 /* What F lacks of revocation lists, it has from before. */
 static enum authority_state keep_lists(const struct authority_file *f, struct authority_content *c)
 {
-	const X509_NAME *lost = tls_trust_keep_lists(c->trust, f->trust, &c->pem);
+	bool older = false;
+	const X509_NAME *lost = tls_trust_keep_lists(c->trust, f->trust, &c->pem, &older);
 	char name[TLS_CERT_NAME_TEXT_MAX];
 
 	if (lost == NULL)
@@ -176,9 +186,9 @@ static enum authority_state keep_lists(const struct authority_file *f, struct au
 	if (c->trust == NULL)
 		return AUTHORITIES_REFUSED;
 	str_addf(&c->why,
-	    "the revocation list of \"%s\" is not there any more: put it back, or, if that is meant, name another file "
-	    "or restart",
-	    tls_cert_name_text(lost, name));
+	    "the revocation list of \"%s\" is %s: put %s, or, if that is meant, name another file or restart",
+	    tls_cert_name_text(lost, name), older ? "older than the one before" : "not there any more",
+	    older ? "a new one there" : "it back");
 	text_make_plain(c->why.data, '.');
 	return AUTHORITIES_UNLISTED;
 }
@@ -223,95 +233,96 @@ static bool take(struct authority_file *f)
 	return changed;
 }
 
-bool authority_file_set(struct authority_file *f, const char *path)
+struct authority_file *authority_file_new(const char *setting, const char *whose, const char *path, bool is_ours)
 {
-	bool other = f->path == NULL || strcmp(f->path, path) != 0;
+	struct authority_file *f = mem_alloc(sizeof(*f));
 
-	if (other) {
-		mem_free(&f->path);
-		f->path = mem_strdup(path);
-		str_clear(&f->pem);
-		str_clear(&f->why);
-		tls_trust_free(&f->trust);
-		f->state = AUTHORITIES_BELIEVED;
-		f->has_key = false;
-	}
-	if (path[0] == '\0')
-		return other;
-	return take(f) || other;
+	f->setting = setting;
+	f->whose = whose;
+	f->is_ours = is_ours;
+	f->path = mem_strdup(path);
+	take(f);
+	return f;
 }
 
-void authority_file_fini(struct authority_file *f)
+void authority_file_free(struct authority_file **f)
 {
-	mem_free(&f->path);
-	str_fini(&f->pem);
-	str_fini(&f->why);
-	tls_trust_free(&f->trust);
+	mem_free(&(*f)->path);
+	str_fini(&(*f)->pem);
+	str_fini(&(*f)->why);
+	tls_trust_free(&(*f)->trust);
+	mem_free(f);
 }
 
-/* --- lists that end --- */
+/* --- what ends --- */
 
-bool authority_list_ends_soon(int64_t from, int64_t until, int64_t now)
+enum authority_end authority_end(bool is_list, const X509_NAME *authority, int64_t from, int64_t until, int64_t now,
+    struct str *text)
 {
-	return until > now && until - now < MIN(TLS_CERT_SOON, (until - from) / 4);
+	char name[TLS_CERT_NAME_TEXT_MAX], when[TLS_CERT_TIME_MAX];
+	bool ended = until <= now;
+
+	if (!ended && until - now >= MIN(TLS_CERT_SOON, (until - from) / 4))
+		return AUTHORITY_GOOD;
+	tls_cert_name_text(authority, name);
+	text_make_plain(name, '.');
+	str_addf(text, "the %s of \"%s\" %s on %s%s", is_list ? "revocation list" : "certificate", name,
+	    ended ? "has expired" : "expires", tls_cert_time(until, when),
+	    !ended      ? "; get a new one" :
+	        is_list ? ": certificates that it has issued are refused; get a new list" :
+	                  ": neither it nor what it has issued is believed; get a new one, or take it out");
+	return ended ? AUTHORITY_ENDED : AUTHORITY_ENDS;
 }
 
+/* How many, of certificates and, behind them, lists. */
 struct ends {
 	const struct authority_file *f;
 	int64_t now;
-	unsigned ending, ended;
+	unsigned n[2][AUTHORITY_ENDED + 1], lines;
 	bool log;
 };
 
-static void on_list(void *arg, const X509_NAME *authority, int64_t from, int64_t until)
+static void on_end(void *arg, bool is_list, const X509_NAME *authority, int64_t from, int64_t until)
 {
 	struct ends *e = arg;
-	char name[TLS_CERT_NAME_TEXT_MAX], when[TLS_CERT_TIME_MAX];
-	bool ended = until <= e->now, soon = authority_list_ends_soon(from, until, e->now);
+	struct str text = STR_INIT;
+	enum authority_end end = authority_end(is_list, authority, from, until, e->now, &text);
 
-	if (!ended && !soon)
-		return;
-	e->ended += ended;
-	e->ending += soon;
-	if (!e->log || e->ended + e->ending > LINES_MAX)
-		return;
-	tls_cert_name_text(authority, name);
-	text_make_plain(name, '.');
-	tls_cert_time(until, when);
-	if (ended)
-		log_error("%s: %s: the revocation list of \"%s\" has expired on %s: certificates that it has issued "
-		          "are "
-		          "refused; get a new list",
-		    e->f->setting, e->f->path, name, when);
-	else
-		log_warn("%s: %s: the revocation list of \"%s\" expires on %s; get a new one", e->f->setting,
-		    e->f->path, name, when);
+	e->n[is_list][end]++;
+	if (e->log && end != AUTHORITY_GOOD && e->lines++ < LINES_MAX)
+		(end == AUTHORITY_ENDED ? log_error : log_warn)("%s: %s: %s", e->f->setting, e->f->path,
+		    str_cstr(&text));
+	str_fini(&text);
 }
 
 static struct ends count_ends(const struct authority_file *f, int64_t now, bool log)
 {
 	struct ends e = { .f = f, .now = now, .log = log };
 
-	if (f->pem.len != 0)
-		tls_trust_each_list(f->trust, on_list, &e);
+	if (f->pem.len == 0)
+		return e;
+	tls_trust_each_list(f->trust, on_end, &e);
+	if (f->is_ours)
+		tls_trust_each_cert(f->trust, on_end, &e);
 	return e;
 }
 
 static void tell_ends(struct authority_file *f, int64_t now)
 {
 	struct ends e = count_ends(f, now, false);
-	bool any = e.ending + e.ended != 0;
+	unsigned ends =
+	    (e.n[0][AUTHORITY_ENDED] + e.n[1][AUTHORITY_ENDED]) * 2 + e.n[0][AUTHORITY_ENDS] + e.n[1][AUTHORITY_ENDS];
 
-	if (any && (f->told == 0 || now - f->told >= DAY || e.ended * 2 + e.ending != f->told_lists)) {
+	if (ends != 0 && (f->told == 0 || now - f->told >= DAY || ends != f->told_ends)) {
 		count_ends(f, now, true);
 		f->told = now;
 	}
-	f->told_lists = e.ended * 2 + e.ending;
+	f->told_ends = ends;
 }
 
 bool authority_file_look(struct authority_file *f, int64_t now)
 {
-	uint64_t stamp = f->path[0] != '\0' ? userdb_stamp(f->path) : f->taken;
+	uint64_t stamp = userdb_stamp(f->path);
 	bool at_rest = stamp == f->seen, changed = stamp != f->taken && at_rest && take(f);
 
 	f->seen = stamp;
@@ -332,27 +343,38 @@ static void describe(const struct authority_file *f, struct str *out)
 		str_addf(out, "note\tauthorities\t%s: %s: remove the private key\n", f->setting, f->path);
 }
 
-void authority_files_describe(const struct authority_file *f, unsigned n, struct str *out, int64_t now)
+static bool is_first(struct authority_file *const *f, unsigned i)
 {
-	unsigned refused = 0, keys = 0, ending = 0, ended = 0;
+	for (unsigned before = 0; before < i; before++)
+		if (f[before] == f[i])
+			return false;
+	return f[i] != NULL;
+}
+
+void authority_files_describe(struct authority_file *const *f, unsigned n, struct str *out, int64_t now)
+{
+	unsigned refused = 0, keys = 0, ends[2][AUTHORITY_ENDED + 1] = { { 0 } };
 	bool any = false;
 
 	for (unsigned i = 0; i < n; i++) {
 		struct ends e;
 
-		if (f[i].path == NULL || f[i].path[0] == '\0')
+		if (!is_first(f, i))
 			continue;
 		any = true;
-		e = count_ends(&f[i], now, false);
-		refused += f[i].state != AUTHORITIES_BELIEVED;
-		keys += f[i].has_key;
-		ending += e.ending;
-		ended += e.ended;
-		describe(&f[i], out);
+		e = count_ends(f[i], now, false);
+		refused += f[i]->state != AUTHORITIES_BELIEVED;
+		keys += f[i]->has_key;
+		for (int end = 0; end <= AUTHORITY_ENDED; end++) {
+			ends[0][end] += e.n[0][end];
+			ends[1][end] += e.n[1][end];
+		}
+		describe(f[i], out);
 	}
 	if (any)
 		str_addf(out,
-		    "count\tauthorities_refused\t%u\ncount\tauthorities_with_keys\t%u\ncount\tlists_ending\t%u\n"
-		    "count\tlists_ended\t%u\n",
-		    refused, keys, ending, ended);
+		    "count\tauthorities_refused\t%u\ncount\tauthorities_with_keys\t%u\ncount\tauthorities_ending\t%u\n"
+		    "count\tauthorities_ended\t%u\ncount\tlists_ending\t%u\ncount\tlists_ended\t%u\n",
+		    refused, keys, ends[0][AUTHORITY_ENDS], ends[0][AUTHORITY_ENDED], ends[1][AUTHORITY_ENDS],
+		    ends[1][AUTHORITY_ENDED]);
 }

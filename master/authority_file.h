@@ -1,7 +1,8 @@
 /* A file, or folder of files, with authorities: what of it is believed, and what there is to say about it, for log,
  * `waypost status` and `waypost check`.
  * What is there but of no use (half a copy) changes nothing. Who removes it, or empties it, wants nobody to be believed
- * any more. If a revocation list vanishes while its authority stays, that is a mistake: the one before stays. */
+ * any more. If a revocation list vanishes while its authority stays, or an older one takes its place, that is a
+ * mistake: the one before stays. */
 #ifndef MASTER_AUTHORITY_FILE_H
 #define MASTER_AUTHORITY_FILE_H
 
@@ -9,7 +10,7 @@
 
 enum authority_state {
 	AUTHORITIES_BELIEVED,
-	AUTHORITIES_UNLISTED, /* believed, with a revocation list of before that is not there any more */
+	AUTHORITIES_UNLISTED, /* believed, with a revocation list of before: it is not there any more, or older */
 	AUTHORITIES_REFUSED,  /* something cannot be read or used */
 	AUTHORITIES_GONE      /* it is not there, or has nothing */
 };
@@ -26,34 +27,37 @@ struct authority_content {
 enum authority_state authority_read(const char *path, struct authority_content *c);
 void authority_content_fini(struct authority_content *c);
 
-/* Whether a list that is good from FROM until UNTIL (unix seconds) should have been renewed at NOW: 14 days before its
- * end, or when a quarter of its time is left, as some are good for days only. */
-bool authority_list_ends_soon(int64_t from, int64_t until, int64_t now);
+enum authority_end { AUTHORITY_GOOD, AUTHORITY_ENDS, AUTHORITY_ENDED };
+/* What there is to say at NOW of AUTHORITY's certificate, or (IS_LIST) revocation list, that is good from FROM until
+ * UNTIL (all unix seconds), as a phrase in TEXT unless it is GOOD. It ENDS 14 days before its end, or when a quarter of
+ * its time is left, as some lists are good for days only. */
+enum authority_end authority_end(bool is_list, const X509_NAME *authority, int64_t from, int64_t until, int64_t now,
+    struct str *text);
 
 struct authority_file {
 	const char *setting; /* its name */
 	const char *whose;   /* certificates lead there: "client" or "peer" */
-	char *path;          /* "": there is none */
-	struct str pem;      /* what is believed now; "": nobody */
+	bool is_ours;        /* else the machine's: who looks after that sees to it that authorities do not end */
+	char *path;
+	struct str pem; /* what is believed now; "": nobody */
 	/* private */
 	struct tls_trust *trust; /* of the last PEM that was not "" */
 	enum authority_state state;
 	struct str why; /* unless BELIEVED */
 	bool has_key;
 	uint64_t taken, seen; /* stamps of the files */
-	int64_t told;         /* unix seconds: the log was told of lists that end */
-	unsigned told_lists;  /* so many */
+	int64_t told;         /* unix seconds: the log was told of what ends */
+	unsigned told_ends;   /* so much */
 };
 
-/* F begins: zeroed, but for SETTING and WHOSE. Takes PATH ("": none) from now on, and reads it at once. What was
- * believed stays only if PATH is the same. True: F->pem has changed, or PATH. */
-bool authority_file_set(struct authority_file *f, const char *path);
+/* Reads PATH at once. The texts but PATH stay the caller's. */
+struct authority_file *authority_file_new(const char *setting, const char *whose, const char *path, bool is_ours);
+void authority_file_free(struct authority_file **f);
 /* To be called every few seconds: reads it again if it has changed and is at rest, and logs what there is to say. NOW:
  * unix seconds. True: F->pem has changed. */
 bool authority_file_look(struct authority_file *f, int64_t now);
-void authority_file_fini(struct authority_file *f);
 
-/* Adds lines of "status" about the N files at F, if any has a path. */
-void authority_files_describe(const struct authority_file *f, unsigned n, struct str *out, int64_t now);
+/* Adds lines of "status" about the N files at F, some of which may be NULL, or the same, if there is any. */
+void authority_files_describe(struct authority_file *const *f, unsigned n, struct str *out, int64_t now);
 
 #endif

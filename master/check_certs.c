@@ -242,7 +242,7 @@ static void check_folder(struct settings_load *l, enum protocol p)
 
 /* --- authorities --- */
 
-/* A file of them, for ends of revocation lists. */
+/* A file of them. */
 struct authorities {
 	struct settings_load *l;
 	unsigned line;
@@ -261,21 +261,15 @@ static void PRINTF_LIKE(3, 4) tell(const struct authorities *a, bool is_mistake,
 	    a->path, text);
 }
 
-static void on_list(void *arg, const X509_NAME *authority, int64_t from, int64_t until)
+/* Clients whose authority has ended are refused; others in that file are not. */
+static void on_end(void *arg, bool is_list, const X509_NAME *authority, int64_t from, int64_t until)
 {
-	char name[TLS_CERT_NAME_TEXT_MAX], when[TLS_CERT_TIME_MAX];
-	int64_t now = (int64_t)time(NULL);
+	struct str text = STR_INIT;
+	enum authority_end end = authority_end(is_list, authority, from, until, (int64_t)time(NULL), &text);
 
-	tls_cert_name_text(authority, name);
-	tls_cert_time(until, when);
-	if (until <= now)
-		tell(arg, true,
-		    "the revocation list of \"%s\" has expired on %s: certificates that it has issued are refused; get "
-		    "a "
-		    "new list",
-		    name, when);
-	else if (authority_list_ends_soon(from, until, now))
-		tell(arg, false, "the revocation list of \"%s\" expires on %s; get a new one", name, when);
+	if (end != AUTHORITY_GOOD)
+		tell(arg, is_list && end == AUTHORITY_ENDED, "%s", str_cstr(&text));
+	str_fini(&text);
 }
 
 static void check_set(const struct authorities *a, const struct tls_trust *t, bool of_clients)
@@ -296,7 +290,8 @@ static void check_set(const struct authorities *a, const struct tls_trust *t, bo
 		    "certificates may show a wrong one",
 		    tls_trust_count(t));
 	sk_X509_NAME_pop_free(names, X509_NAME_free);
-	tls_trust_each_list(t, on_list, (void *)(uintptr_t)a);
+	tls_trust_each_list(t, on_end, (void *)(uintptr_t)a);
+	tls_trust_each_cert(t, on_end, (void *)(uintptr_t)a);
 }
 
 /* LABEL: the setting that names PATH, in LINE. */

@@ -90,7 +90,8 @@ enum msg_type {
 	 *   peers_down, loops, peers_crowded, peers_need_tls, peers_untrusted, fronts_not_believed, not_believed_by,
 	 *   directories_down, userdb_refused, and of the master log_lines_lost, certificates_refused,
 	 *   certificates_not_found, certificates_ending, certificates_ended, authorities_refused,
-	 *   authorities_with_keys, lists_ending, lists_ended (not 0: the node is degraded). */
+	 *   authorities_with_keys, authorities_ending, authorities_ended, lists_ending, lists_ended (not 0: the node is
+	 *   degraded). */
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,

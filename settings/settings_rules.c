@@ -430,7 +430,7 @@ static void rules_tls_required(struct settings_load *l, enum protocol p, bool on
 {
 	const struct protocol_settings s = protocol_settings(l->set, p);
 
-	if (!on && s.has_certificate && s.served && s.ports[0] != '\0' && strcmp(s.tls_verifypeer, "REQUIREPEER") == 0)
+	if (!on && s.has_certificate && s.served && strcmp(s.tls_verifypeer, "REQUIREPEER") == 0)
 		settings_report(l->warnings, &l->text, line,
 		    "%s = 0: who logs in without TLS shows no certificate, whatever TLS_VERIFYPEER = \"REQUIREPEER\" "
 		    "demands of others; set it to 1",

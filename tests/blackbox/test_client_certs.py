@@ -522,23 +522,29 @@ def test_revoked(pool, listed):
 
 
 def test_lists_that_vanish_or_end(pool, listed):
-    """A list that is lost revokes on; each authority needs one; that one ends is told beforehand."""
+    """A list that is lost, or replaced by an older one, revokes on; each authority needs one; that one ends is told
+    beforehand."""
     root, between = listed
     node, lost, good = pool.nodes[0], chain(between, "lost"), chain(between, "good")
     lists = between.revocations(os.path.join(between.folder, "lost.crt"))
-    trust(pool, read(root.crt) + root.revocations() + lists)
+    trust(pool, read(root.crt) + root.revocations(since=-50) + lists)
     wait_for("they are believed", lambda: logs_in(pool, good))
     mark = node.log_mark()
-    trust(pool, read(root.crt) + root.revocations())
+    trust(pool, read(root.crt) + root.revocations(since=-50))
     node.wait_log('clients.pem: the revocation list of "between" is not there any more: .*; the list of before stays in use', mark)
     assert node.tool("reload").returncode == 0
     is_refused(pool, lost)
     assert logs_in(pool, good) and "1 file of authorities" in problems(pool)
+    mark = node.log_mark()
+    trust(pool, read(root.crt) + root.revocations(since=-50) + between.revocations(since=-20))
+    node.wait_log('clients.pem: the revocation list of "between" is older than the one before: .*; the list of before stays', mark)
+    is_refused(pool, lost)
+    assert logs_in(pool, good)
     trust(pool, read(root.crt) + lists + root.revocations(since=-40, until=9))
     wait_for("status tells", lambda: "1 revocation list expires soon; get a new one" in problems(pool))
     node.wait_log('the revocation list of "root" expires on ', mark)
     assert logs_in(pool, good) and 'the revocation list of "root" expires on' in node.tool("check").stdout
-    trust(pool, read(root.crt) + lists + root.revocations(since=-40, until=-1))
+    trust(pool, read(root.crt) + lists + root.revocations(since=-30, until=-1))
     wait_for("status tells", lambda: "1 revocation list has expired" in problems(pool))
     node.wait_log('the revocation list of "root" has expired on ', mark)
     is_refused(pool, good, why="CRL has expired")

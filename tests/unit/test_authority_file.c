@@ -13,7 +13,7 @@
 #include "tests/unit/tls_test.h"
 
 static char folder[] = "/tmp/authorities-XXXXXX", path[64], other_path[64];
-static struct authority_file file;
+static struct authority_file *file;
 static EVP_PKEY *key;
 static X509 *ca, *other;
 static struct str ca_pem, other_pem;
@@ -29,12 +29,12 @@ static void setup(void)
 	other = tls_test_authority(key, "other", NULL, key);
 	tls_test_add_pem(&ca_pem, ca);
 	tls_test_add_pem(&other_pem, other);
-	file = (struct authority_file){ .setting = "SETTING", .whose = "client" };
 }
 
 static void teardown(void)
 {
-	authority_file_fini(&file);
+	if (file != NULL)
+		authority_file_free(&file);
 	X509_free(ca);
 	X509_free(other);
 	EVP_PKEY_free(key);
@@ -59,6 +59,13 @@ static void put(const char *name, const char *text)
 	rename(new, name);
 }
 
+static void begin(const char *name)
+{
+	if (file != NULL)
+		authority_file_free(&file);
+	file = authority_file_new("SETTING", "client", name, true);
+}
+
 static bool has(const char *what)
 {
 	return strstr(str_cstr(&logged), what) != NULL;
@@ -71,9 +78,9 @@ static bool look(void)
 	bool changed;
 
 	str_clear(&logged);
-	CU_ASSERT_FALSE(authority_file_look(&file, now)); /* it may be being written */
-	changed = authority_file_look(&file, now);
-	CU_ASSERT_FALSE(authority_file_look(&file, now));
+	CU_ASSERT_FALSE(authority_file_look(file, now)); /* it may be being written */
+	changed = authority_file_look(file, now);
+	CU_ASSERT_FALSE(authority_file_look(file, now));
 	return changed;
 }
 
@@ -90,9 +97,8 @@ static void test_changes(void)
 {
 	setup();
 	put(path, str_cstr(&ca_pem));
-	CU_ASSERT(authority_file_set(&file, path));
-	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&ca_pem));
-	CU_ASSERT_FALSE(authority_file_set(&file, path));
+	begin(path);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&ca_pem));
 	CU_ASSERT_FALSE(look());
 	CU_ASSERT_EQUAL(logged.len, 0);
 	/* Half a copy changes nothing, and is told of once. */
@@ -102,23 +108,20 @@ static void test_changes(void)
 		put(path, half);
 		CU_ASSERT_FALSE(look());
 		CU_ASSERT(has("E: SETTING: ") && has("; what it was before stays\n"));
-		CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&ca_pem));
-		str_clear(&logged);
-		CU_ASSERT_FALSE(authority_file_set(&file, path));
-		CU_ASSERT_EQUAL(logged.len, 0);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&ca_pem));
 		free(half);
 		put(path, str_cstr(&ca_pem));
 		look();
 	}
 	put(path, str_cstr(&other_pem));
 	CU_ASSERT(look());
-	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&other_pem));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&other_pem));
 	expect_status("authorities_refused\t0\n");
 	/* Removed, or emptied: nobody. */
 	unlink(path);
 	CU_ASSERT(look());
 	CU_ASSERT(has("No such file or directory; no client's certificate is believed\n"));
-	CU_ASSERT_EQUAL(file.pem.len, 0);
+	CU_ASSERT_EQUAL(file->pem.len, 0);
 	expect_status("authorities_refused\t1\n");
 	put(path, str_cstr(&ca_pem));
 	CU_ASSERT(look());
@@ -129,10 +132,8 @@ static void test_changes(void)
 	CU_ASSERT(look());
 	/* Another file: what is not in that is not believed, even if that is broken. */
 	put(other_path, "half a file");
-	CU_ASSERT(authority_file_set(&file, other_path));
-	CU_ASSERT_EQUAL(file.pem.len, 0);
-	CU_ASSERT(authority_file_set(&file, ""));
-	CU_ASSERT_FALSE(look());
+	begin(other_path);
+	CU_ASSERT_EQUAL(file->pem.len, 0);
 	teardown();
 }
 
@@ -150,8 +151,8 @@ static void test_keys(void)
 	str_adds(&text, "words\n");
 	str_adds(&text, str_cstr(&ca_pem));
 	put(path, str_cstr(&text));
-	CU_ASSERT(authority_file_set(&file, path));
-	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&ca_pem));
+	begin(path);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&ca_pem));
 	CU_ASSERT(has("there is a private key"));
 	expect_status("authorities_with_keys\t1\n");
 	put(path, str_cstr(&ca_pem));
@@ -171,8 +172,8 @@ static void test_folder(void)
 	tls_test_add_list(&list, ca, key, NULL, -60, 3600);
 	put(path, str_cstr(&ca_pem));
 	put(other_path, str_cstr(&list));
-	CU_ASSERT(authority_file_set(&file, folder));
-	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&file.pem), str_cstr(&list)));
+	begin(folder);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&file->pem), str_cstr(&list)));
 	/* A list that is emptied, cut in its head, or removed stays in use. */
 	for (int how = 0; how < 3; how++) {
 		if (how == 2)
@@ -183,7 +184,7 @@ static void test_folder(void)
 		if (how == 0)
 			CU_ASSERT(has("the revocation list of \"ca\" is not there any more") &&
 			    has("; the list of before stays in use\n"));
-		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&file.pem), str_cstr(&list)));
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&file->pem), str_cstr(&list)));
 		expect_status("authorities_refused\t1\n");
 	}
 	put(other_path, "-----BEGIN X509 CRL-----\nAA");
@@ -197,7 +198,7 @@ static void test_folder(void)
 	unlink(other_path);
 	put(path, str_cstr(&other_pem));
 	CU_ASSERT(look());
-	CU_ASSERT_STRING_EQUAL(str_cstr(&file.pem), str_cstr(&other_pem));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&other_pem));
 	put(other_path, str_cstr(&list));
 	CU_ASSERT(look());
 	unlink(path);
@@ -207,38 +208,121 @@ static void test_folder(void)
 	teardown();
 }
 
+/* A folder is no place for what cannot be read: it may be the list that somebody believes to be in use. */
+static void test_der(void)
+{
+	unsigned char *der = NULL;
+	int len;
+	FILE *f;
+
+	setup();
+	put(path, str_cstr(&ca_pem));
+	put(other_path, "what is in this folder, for people\n");
+	begin(folder);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&ca_pem));
+	expect_status("authorities_refused\t0\n");
+	len = i2d_X509(other, &der);
+	f = fopen(other_path, "w");
+	CU_ASSERT_FATAL(f != NULL && fwrite(der, 1, (size_t)len, f) == (size_t)len);
+	fclose(f);
+	CU_ASSERT_FALSE(look());
+	CU_ASSERT(has("b.pem: it is DER, and has to be PEM; "));
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&ca_pem));
+	begin(other_path);
+	CU_ASSERT(has("it is DER, and has to be PEM; ") && has("no client's certificate is believed"));
+	OPENSSL_free(der);
+	teardown();
+}
+
+/* Who replays a list of before would undo what was revoked since. */
+static void test_older_list(void)
+{
+	struct str text = STR_INIT, newer = STR_INIT, older = STR_INIT;
+
+	setup();
+	tls_test_add_list(&older, ca, key, NULL, -60, 3600);
+	tls_test_add_list(&newer, ca, key, other, -30, 3600);
+	str_addf(&text, "%s%s", str_cstr(&ca_pem), str_cstr(&older));
+	put(path, str_cstr(&text));
+	begin(path);
+	str_clear(&text);
+	str_addf(&text, "%s%s", str_cstr(&ca_pem), str_cstr(&newer));
+	put(path, str_cstr(&text));
+	CU_ASSERT(look());
+	CU_ASSERT_STRING_EQUAL(str_cstr(&file->pem), str_cstr(&text));
+	expect_status("authorities_refused\t0\n");
+	str_clear(&text);
+	str_addf(&text, "%s%s", str_cstr(&ca_pem), str_cstr(&older));
+	put(path, str_cstr(&text));
+	look();
+	CU_ASSERT(has("the revocation list of \"ca\" is older than the one before: ") &&
+	    has("; the list of before stays in use\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&file->pem), str_cstr(&newer)));
+	expect_status("authorities_refused\t1\n");
+	str_fini(&text);
+	str_fini(&newer);
+	str_fini(&older);
+	teardown();
+}
+
+static bool says(bool is_list, int64_t from, int64_t until, int64_t now, enum authority_end want, const char *words)
+{
+	struct str text = STR_INIT;
+	bool good = authority_end(is_list, X509_get_subject_name(ca), from, until, now, &text) == want &&
+	    (words != NULL ? strstr(str_cstr(&text), words) != NULL : text.len == 0);
+
+	str_fini(&text);
+	return good;
+}
+
 static void test_ends(void)
 {
 	const int64_t day = 24 * 3600, now = (int64_t)time(NULL);
 	struct str text = STR_INIT;
+	X509 *ending;
 
-	CU_ASSERT(authority_list_ends_soon(now - 90 * day, now + 13 * day, now));
-	CU_ASSERT_FALSE(authority_list_ends_soon(now - 90 * day, now + 15 * day, now));
-	CU_ASSERT(authority_list_ends_soon(now - 6 * day, now + day, now));
-	CU_ASSERT_FALSE(authority_list_ends_soon(now - 2 * day, now + 2 * day, now));
-	CU_ASSERT_FALSE(authority_list_ends_soon(now - 2 * day, now - 1, now));
-	CU_ASSERT_FALSE(authority_list_ends_soon(now - 2 * day, INT64_MAX, now));
 	setup();
-	str_adds(&text, str_cstr(&ca_pem));
-	tls_test_add_list(&text, ca, key, NULL, -90 * day, 20 * day);
+	CU_ASSERT(says(true, now - 90 * day, now + 13 * day, now, AUTHORITY_ENDS, "list of \"ca\" expires on "));
+	CU_ASSERT(
+	    says(false, now - 90 * day, now + 13 * day, now, AUTHORITY_ENDS, "certificate of \"ca\" expires on "));
+	CU_ASSERT(says(true, now - 90 * day, now + 15 * day, now, AUTHORITY_GOOD, NULL));
+	CU_ASSERT(says(true, now - 6 * day, now + day, now, AUTHORITY_ENDS, "; get a new one"));
+	CU_ASSERT(says(true, now - 2 * day, now + 2 * day, now, AUTHORITY_GOOD, NULL));
+	CU_ASSERT(says(true, now - 2 * day, now, now, AUTHORITY_ENDED, "list of \"ca\" has expired on "));
+	CU_ASSERT(says(false, now - 2 * day, now - 1, now, AUTHORITY_ENDED, "of \"ca\" has expired on "));
+	CU_ASSERT(says(true, now - 2 * day, INT64_MAX, now, AUTHORITY_GOOD, NULL));
+	ending = tls_test_signed(key, NULL, NULL, key, -90 * day, 300 * day, true);
+	tls_test_add_pem(&text, ending);
+	tls_test_add_list(&text, ending, key, NULL, -90 * day, 20 * day);
 	put(path, str_cstr(&text));
-	authority_file_set(&file, path);
+	begin(path);
 	str_clear(&logged);
-	authority_file_look(&file, now);
+	authority_file_look(file, now);
 	CU_ASSERT_EQUAL(logged.len, 0);
 	expect_status("lists_ending\t0\n");
-	authority_file_look(&file, now + 7 * day);
-	CU_ASSERT(has("W: ") && has("the revocation list of \"ca\" expires on "));
+	authority_file_look(file, now + 7 * day);
+	CU_ASSERT(has("W: ") && has("the revocation list of \"authority.example\" expires on "));
 	str_clear(&logged);
-	authority_file_look(&file, now + 7 * day + 60);
+	authority_file_look(file, now + 7 * day + 60);
 	CU_ASSERT_EQUAL(logged.len, 0);
-	authority_file_look(&file, now + 8 * day);
+	authority_file_look(file, now + 8 * day);
 	CU_ASSERT(has("W: "));
 	str_clear(&logged);
-	authority_file_look(&file, now + 20 * day - 30);
+	authority_file_look(file, now + 20 * day - 30);
 	str_clear(&logged);
-	authority_file_look(&file, now + 20 * day + 30);
-	CU_ASSERT(has("E: ") && has("the revocation list of \"ca\" has expired on "));
+	authority_file_look(file, now + 20 * day + 30);
+	CU_ASSERT(has("E: ") && has("the revocation list of \"authority.example\" has expired on "));
+	CU_ASSERT_FALSE(has("the certificate of"));
+	authority_file_look(file, now + 290 * day);
+	CU_ASSERT(has("W: ") && has("the certificate of \"authority.example\" expires on "));
+	authority_file_look(file, now + 301 * day);
+	CU_ASSERT(has("the certificate of \"authority.example\" has expired on "));
+	/* The system's certificates are others' care; lists are not. */
+	file->is_ours = false;
+	str_clear(&logged);
+	authority_file_look(file, now + 302 * day);
+	CU_ASSERT(has("the revocation list of ") && !has("the certificate of "));
+	X509_free(ending);
 	str_fini(&text);
 	teardown();
 }
@@ -247,7 +331,9 @@ static const struct unit_case cases[] = {
 	{ "changes", test_changes },
 	{ "private keys", test_keys },
 	{ "folder", test_folder },
-	{ "lists that end", test_ends },
+	{ "DER", test_der },
+	{ "an older list", test_older_list },
+	{ "what ends", test_ends },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authority_file", cases)

@@ -532,11 +532,12 @@ static void test_work_for_lists(void)
 
 /* --- what there is --- */
 
-static void collect(void *arg, const X509_NAME *authority, int64_t from, int64_t until)
+static void collect(void *arg, bool is_list, const X509_NAME *authority, int64_t from, int64_t until)
 {
 	char text[TLS_CERT_NAME_TEXT_MAX];
 
-	str_addf(arg, "%s %d;", tls_cert_name_text(authority, text), (int)((until - from) / 60));
+	str_addf(arg, "%s%s %d;", is_list ? "" : "cert ", tls_cert_name_text(authority, text),
+	    (int)((until - from) / 60));
 }
 
 /* Something of BEFORE is kept, and nothing is lost then. */
@@ -544,16 +545,16 @@ static bool lost(const struct str *now, const struct str *before)
 {
 	struct tls_trust *t = trust(now), *old = trust(before);
 	struct str pem = STR_INIT;
-	bool any;
+	bool any, older = false;
 
-	CU_ASSERT_PTR_NULL(tls_trust_keep_lists(t, NULL, &pem));
+	CU_ASSERT_PTR_NULL(tls_trust_keep_lists(t, NULL, &pem, &older));
 	CU_ASSERT_EQUAL(pem.len, 0);
 	str_adds(&pem, str_cstr(now));
-	any = tls_trust_keep_lists(t, old, &pem) != NULL;
+	any = tls_trust_keep_lists(t, old, &pem, &older) != NULL;
 	CU_ASSERT_EQUAL(any, pem.len > now->len);
 	tls_trust_free(&t);
 	t = trust(&pem);
-	CU_ASSERT_PTR_NULL(tls_trust_keep_lists(t, old, &pem));
+	CU_ASSERT_PTR_NULL(tls_trust_keep_lists(t, old, &pem, &older));
 	tls_trust_free(&t);
 	tls_trust_free(&old);
 	str_fini(&pem);
@@ -583,6 +584,10 @@ static void test_lists(void)
 	CU_ASSERT(strcmp(str_cstr(&found), "other 180;authority.example 2;") == 0 ||
 	    strcmp(str_cstr(&found), "authority.example 2;other 180;") == 0);
 	CU_ASSERT_EQUAL(tls_trust_unlisted(t, &first), 0);
+	str_clear(&found);
+	tls_trust_each_cert(t, collect, &found);
+	CU_ASSERT(strcmp(str_cstr(&found), "cert other 61;cert authority.example 61;") == 0 ||
+	    strcmp(str_cstr(&found), "cert authority.example 61;cert other 61;") == 0);
 	tls_trust_free(&t);
 	t = trust(&listed);
 	CU_ASSERT_EQUAL(tls_trust_count(t), 2);
@@ -593,6 +598,20 @@ static void test_lists(void)
 	CU_ASSERT(lost(&listed, &two));
 	CU_ASSERT_FALSE(lost(&one, &listed)); /* the authority is gone, too */
 	CU_ASSERT_FALSE(lost(&two, &listed));
+	/* Not so new as before; but what has ended, or not begun, is better replaced by anything. */
+	for (int i = 0; i < 3; i++) {
+		static const long period[3][2] = { { -30, 60 }, { -30, -10 }, { 30, 60 } };
+
+		str_clear(&listed);
+		tls_test_add_pem(&listed, ca);
+		tls_test_add_list(&listed, ca, ca_key, NULL, period[i][0], period[i][1]);
+		str_clear(&two);
+		tls_test_add_pem(&two, ca);
+		tls_test_add_list(&two, ca, ca_key, NULL, -60, 60);
+		CU_ASSERT_EQUAL(lost(&two, &listed), i == 0);
+		CU_ASSERT_FALSE(lost(&listed, &two));
+		CU_ASSERT_FALSE(lost(&two, &two));
+	}
 	str_clear(&listed);
 	tls_test_add_pem(&listed, ca);
 	tls_test_add_list(&listed, other, key, NULL, -60, 60);

@@ -889,9 +889,6 @@ static void test_known(void)
 		    "",
 		    "t.conf:2: pop3d-ssl.POP3_TLS_REQUIRED = 0: who logs in without TLS shows no certificate, "
 		    "whatever TLS_VERIFYPEER = \"REQUIREPEER\" demands of others; set it to 1\n" },
-		{ "pop3d = { PORT = \"\"; }; pop3d-ssl = { TLS_CERTFILE = \"/x.pem\"; TLS_VERIFYPEER = "
-		  "\"REQUIREPEER\"; TLS_TRUSTCERTS = \"/t.pem\"; POP3_TLS_REQUIRED = 0; };",
-		    "", "" },
 		{ "imapd = { IMAP_MOVE_EXPUNGE_TO_TRASH = 1; };",
 		    "t.conf:2: imapd.IMAP_MOVE_EXPUNGE_TO_TRASH = 1: not in this version: moving expunged messages to "
 		    "the trash folder; they would be deleted; remove this line to run without it\n",
