@@ -42,6 +42,8 @@ struct chan {
 	bool busy, dead;  /* freed in a callback: its memory goes when that has returned */
 };
 
+enum { QUIET_SECONDS = 60 }; /* between two log lines about messages that are lost */
+
 /* Two, because chan_drain() may be called from the callback of another channel. */
 static uint8_t in_buf[MSG_SIZE_MAX], drain_buf[MSG_SIZE_MAX];
 
@@ -125,6 +127,15 @@ static void free_queued(struct queued *q)
 	mem_free(&q);
 }
 
+/* The other side is gone, or the kernel does not pass that message on, which is lost then. */
+static void not_sent(int error)
+{
+	static uint32_t quiet_until;
+
+	if (error != EPIPE && error != ECONNRESET && log_due(&quiet_until, QUIET_SECONDS))
+		log_error("a message that had to wait could not be sent: %s", strerror(error));
+}
+
 static void on_writable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUSED)
 {
 	static struct msgw w;
@@ -132,16 +143,18 @@ static void on_writable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 
 	while (c->first != NULL) {
 		struct queued *q = c->first;
-		int sent;
+		int sent, error;
 
 		w.len = q->len;
 		w.overflow = false;
 		memcpy(w.buf, q->data, q->len);
 		sent = msg_send(c->out.fd, &w, q->fd);
+		error = errno;
 		mem_wipe(w.buf, w.len);
 		if (sent == 1)
 			return;
-		/* If this fails, the reader sees it as the end of the channel. */
+		if (sent != 0)
+			not_sent(error);
 		c->first = q->next;
 		if (c->first == NULL)
 			c->last = &c->first;

@@ -93,13 +93,6 @@ static void end_session(struct login *l)
 	l->reply->session = 0;
 }
 
-static void drop_inner(struct login *l)
-{
-	if (l->inner != -1)
-		close(l->inner);
-	l->inner = -1;
-}
-
 static void weigh(struct login *l)
 {
 	stranger_limits_weigh(l->env->strangers, l, conn_memory(&l->conn) + l->in.cap + l->out.cap);
@@ -144,7 +137,6 @@ static void login_free(struct login *l)
 	ev_timer_stop(loop, &l->timer);
 	client_tls_failed(&l->conn, &l->client, protocols[l->dialect->protocol].group);
 	conn_close(loop, &l->conn);
-	drop_inner(l);
 	leave(l);
 	credentials_forget(l);
 	forget_peer(l);
@@ -852,7 +844,6 @@ static void on_retry(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 /* No session server: try once more with a new ticket, as spawn may just have been replaced. */
 static void handoff_failed(struct login *l)
 {
-	drop_inner(l);
 	if (l->retried || !auth_mech_tells_password(l->mech)) {
 		fail(l, FAILURE_NO_SERVER, (struct failure_facts){ 0 });
 		return;
@@ -861,18 +852,26 @@ static void handoff_failed(struct login *l)
 	start_timer(l, on_retry, RETRY_MS);
 }
 
-void login_handoff_reply(struct login *l, bool ok)
+/* A server that runs has the client's descriptor, or we have a STREAM to it; but that may have been lost, since there
+ * was no room for it: then the server sees its end. */
+void login_handoff_reply(struct login *l, bool ok, int stream)
 {
-	if (l->state != LOGIN_HANDOFF)
-		return;
-	if (ok) {
-		l->reply->session = 0; /* it belongs to the session server now */
-		if (l->inner != -1)
-			relays_start_here(l->env->relays, l);
-		end(l);
-	} else {
-		handoff_failed(l);
+	bool here = l->state == LOGIN_HANDOFF, relayed = conn_raw_fd(&l->conn) == -1;
+
+	if (stream != -1 && !(here && ok && relayed)) {
+		close(stream);
+		stream = -1;
 	}
+	if (!here)
+		return;
+	if (ok)
+		l->reply->session = 0; /* it belongs to the session server now */
+	if (ok && stream != -1)
+		relays_start_here(l->env->relays, l, stream);
+	if (ok && (stream != -1 || !relayed))
+		end(l);
+	else
+		handoff_failed(l);
 	free_if_over(l);
 }
 
@@ -1000,7 +999,6 @@ void login_start(struct login_env *env, const struct login_dialect *d, int fd, c
 	l->front_tls = client->tls_words != NULL ? mem_strdup(client->tls_words) : NULL;
 	l->data = mem_alloc(d->data_size);
 	l->started = loop_seconds();
-	l->inner = -1;
 	conn_open(&l->conn, fd, on_io, l);
 	if (client->ctx != NULL)
 		begin_tls(l, client->ctx);

@@ -112,8 +112,7 @@ struct login {
 	struct stranger stranger; /* while the client's next move is awaited; the worker's */
 	struct stranger holder;   /* the same, if it holds much memory */
 	struct conn conn;         /* the client */
-	int inner;      /* in HANDOFF: our end of what the session server gets, if not the client's own; or -1 */
-	ev_timer timer; /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
+	ev_timer timer;           /* the state's, stopped with it: the end of DELAY, RETRY or CLOSING */
 	enum login_state state;
 	uint32_t started;        /* loop time, seconds: one deadline for all until hand-over */
 	uint32_t tls_since;      /* loop time, seconds: of the beginning of TLS */
@@ -173,8 +172,8 @@ void login_refuse(const struct login_dialect *d, int fd);
 void login_challenge(struct login *l, const char *text);
 /* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. */
 void login_auth_reply(struct login *l, struct auth_reply *a);
-/* spawn's answer to the hand-over. */
-void login_handoff_reply(struct login *l, bool ok);
+/* spawn's answer to the hand-over: struct spawn_link_hooks. */
+void login_handoff_reply(struct login *l, bool ok, int stream);
 /* The spawn that had the hand-over died: a server may be running, so the client is closed without a reply. */
 void login_handoff_lost(struct login *l);
 /* Ends the login if its client has reset the connection: for a login that waits and is not watched, because it has

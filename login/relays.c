@@ -69,13 +69,12 @@ void relays_start(struct relays *r, struct login *l, struct conn *peer, struct s
 		relay_server_has_spoken(relay);
 }
 
-void relays_start_here(struct relays *r, struct login *l)
+void relays_start_here(struct relays *r, struct login *l, int stream)
 {
 	struct str none[2] = { STR_INIT, STR_INIT };
 	struct conn server;
 
-	conn_open(&server, l->inner, NULL, NULL); /* the relay watches it */
-	l->inner = -1;
+	conn_open(&server, stream, NULL, NULL); /* the relay watches it */
 	relay_new(r->here, &l->conn, &server, &none[0], &none[1], NULL);
 }
 

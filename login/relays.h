@@ -25,8 +25,8 @@ void relays_free(struct relays **r);
 /* Starts the relay between L's client and its PEER: the two connections and the two strings, with what waits to be
  * sent, are taken over. Logs the LOGIN line. */
 void relays_start(struct relays *r, struct login *l, struct conn *peer, struct str *to_client, struct str *to_server);
-/* Starts the relay between L's client and l->inner, both of which are taken over. */
-void relays_start_here(struct relays *r, struct login *l);
+/* Starts the relay between L's client and STREAM to its session server, both of which are taken over. */
+void relays_start_here(struct relays *r, struct login *l, int stream);
 /* How many sessions there are; of these, those with session servers of this node. */
 unsigned relays_count(const struct relays *r);
 unsigned relays_count_here(const struct relays *r);

@@ -1,7 +1,7 @@
 /* The hand-over of a client to spawn. */
 #include "login/spawn_link.h"
 
-#include <sys/socket.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -22,65 +22,59 @@ struct spawn_link {
 
 static struct msgw out;
 
-/* What the session server of L gets. -1: there is none. */
-static int outer_of(const struct spawn_link *s, struct login *l)
-{
-	int fd = conn_raw_fd(&l->conn), pair[2];
-
-	if (fd != -1) {
-		loop_forget(s->loop, fd);
-		return fd;
-	}
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-		return -1;
-	l->inner = pair[0];
-	return pair[1];
-}
-
 bool spawn_link_hand_off(struct spawn_link *s, struct login *l)
 {
 	struct str context = STR_INIT;
-	int fd;
+	int fd = conn_raw_fd(&l->conn);
+	struct handoff_client m = { .relayed = fd == -1 };
 	bool sent;
 
 	if (s->chan == NULL || !request_table_take(s->requests, l, &l->request))
 		return false;
-	if ((fd = outer_of(s, l)) == -1) {
-		request_table_drop(s->requests, &l->request);
-		return false;
-	}
+	if (fd != -1)
+		loop_forget(s->loop, fd);
 	l->dialect->context(l, &context);
-	handoff_write(&out, l->request, l->reply->ticket, str_cstr(&context), str_cstr(&l->in), l->in.len);
+	m.request = l->request;
+	memcpy(m.ticket, l->reply->ticket, TICKET_LEN);
+	str_copy(m.context, sizeof(m.context), str_cstr(&context));
+	m.leftover = str_cstr(&l->in);
+	m.leftover_len = l->in.len;
+	handoff_write(&out, &m);
 	sent = chan_send(s->chan, &out, fd) == 0;
-	if (l->inner != -1)
-		close(fd);
 	if (!sent)
 		request_table_drop(s->requests, &l->request);
 	str_fini(&context);
 	return sent;
 }
 
+/* The login that R answers; NULL: none. */
+static struct login *answered(const struct spawn_link *s, const struct chan *c, struct msgr *r, bool *ok)
+{
+	uint32_t request;
+
+	if (r->type != HANDOFF_REPLY) {
+		msg_channel_skips(c, r, "spawn");
+		return NULL;
+	}
+	if (!handoff_reply_read(r, &request, ok)) {
+		log_error("bad message %u from spawn", r->type);
+		return NULL;
+	}
+	return request_table_find(s->requests, request);
+}
+
 static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	struct spawn_link *s = arg;
-	uint32_t request;
 	bool ok;
-	struct login *l;
+	struct login *l = answered(s, c, r, &ok);
 
-	if (fd != -1)
+	if (l != NULL) {
+		request_table_drop(s->requests, &l->request);
+		s->hooks->reply(l, ok, fd);
+	} else if (fd != -1) {
 		close(fd);
-	if (r->type != HANDOFF_REPLY) {
-		msg_channel_skips(c, r, "spawn");
-		return;
 	}
-	if (!handoff_reply_read(r, &request, &ok)) {
-		log_error("bad message %u from spawn", r->type);
-		return;
-	}
-	if ((l = request_table_find(s->requests, request)) == NULL)
-		return;
-	request_table_drop(s->requests, &l->request);
-	s->hooks->reply(l, ok);
 }
 
 static void on_spawn_gone(struct chan *c UNUSED, void *arg)

@@ -1,9 +1,11 @@
 /* The role spawn: tickets from authd, clients from workers, a fork for each pair. */
 #include "master/spawn.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -66,7 +68,8 @@ static void tell_end(uint64_t session)
 	send_authd();
 }
 
-static void reply(const struct handoff *h, bool started)
+/* STREAM: the worker's end of it, or -1. */
+static void reply(const struct handoff *h, bool started, int stream)
 {
 	static uint32_t quiet_until;
 
@@ -74,20 +77,42 @@ static void reply(const struct handoff *h, bool started)
 		if (w->slot != h->slot || w->generation != h->generation)
 			continue;
 		handoff_reply_write(&out, h->request, started);
-		if (chan_send(w->chan, &out, -1) != 0 && log_due(&quiet_until, QUIET_SECONDS))
+		if (chan_send(w->chan, &out, stream) != 0 && log_due(&quiet_until, QUIET_SECONDS))
 			log_error("lost an answer to login worker %u", w->slot);
 	}
+}
+
+/* Workers must not make streams themselves: with descriptors that are on their way in them one that was taken over
+ * could use up what the kernel grants to all of them together. */
+static bool make_stream(struct handoff *h, int *stream)
+{
+	static uint32_t quiet_until;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+		if (log_due(&quiet_until, QUIET_SECONDS))
+			log_error("cannot make a stream to a session server: %s; raise LimitNOFILE", strerror(errno));
+		return false;
+	}
+	h->fd = pair[0];
+	*stream = pair[1];
+	return true;
 }
 
 /* Ticket and client belong together: starts the server. */
 static void serve(struct ticket *tk, struct handoff *h)
 {
-	const struct server *s = !spawn.stopping ? servers_start(tk, h, spawn.ctx.set) : NULL;
+	const struct server *s = NULL;
+	int stream = -1;
 
+	if (!spawn.stopping && (!h->relayed || make_stream(h, &stream)))
+		s = servers_start(tk, h, spawn.ctx.set);
 	/* All about the session: authd may be a new one, or have seen the end of the worker first. */
 	if (s != NULL)
 		tell_have(s);
-	reply(h, s != NULL);
+	reply(h, s != NULL, s != NULL ? stream : -1);
+	if (stream != -1)
+		close(stream);
 	ticket_free(&tk);
 	handoff_free(&h);
 }
@@ -115,7 +140,7 @@ static void on_sweep(struct ev_loop *loop, ev_timer *w, int revents UNUSED)
 
 	while ((h = tickets_overdue(spawn.tickets, now)) != NULL) {
 		say_overdue(h);
-		reply(h, false);
+		reply(h, false, -1);
 		handoff_free(&h);
 	}
 	tickets_expire(spawn.tickets, now);
@@ -163,8 +188,8 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	struct handoff *h;
 	struct ticket *tk;
 
-	/* Without a client, where none was ever lost, because none was sent. */
-	if (!handoff_read(r, &m) || (fd == -1 && msg_lost_at() == 0)) {
+	/* With a descriptor that is for nobody; or without one, where none was ever lost, because none was sent. */
+	if (!handoff_read(r, &m) || (m.relayed ? fd != -1 : fd == -1 && msg_lost_at() == 0)) {
 		if (fd != -1)
 			close(fd);
 		end_worker(w, r->type);
@@ -177,9 +202,10 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	h->request = m.request;
 	memcpy(h->id, m.ticket, TICKET_LEN);
 	str_copy(h->context, sizeof(h->context), m.context);
-	if (fd == -1) { /* this process has too many descriptors open */
+	h->relayed = m.relayed;
+	if (fd == -1 && !m.relayed) { /* this process has too many descriptors open */
 		say_lost(w);
-		reply(h, false);
+		reply(h, false, -1);
 		handoff_free(&h);
 		return;
 	}
@@ -191,7 +217,7 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	} else if (!spawn.stopping && tickets_hold(spawn.tickets, h, clock_ms())) {
 		start_sweep();
 	} else {
-		reply(h, false);
+		reply(h, false, -1);
 		handoff_free(&h);
 	}
 }
@@ -347,7 +373,7 @@ static void refuse_waiting(void)
 
 	spawn.stopping = true;
 	while ((h = tickets_overdue(spawn.tickets, INT64_MAX)) != NULL) {
-		reply(h, false);
+		reply(h, false, -1);
 		handoff_free(&h);
 	}
 }

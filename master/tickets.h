@@ -22,7 +22,8 @@ struct handoff {
 	char context[SESSION_CONTEXT_MAX];
 	void *leftover;
 	size_t leftover_len;
-	int fd;
+	int fd;       /* what the session server gets */
+	bool relayed; /* that is made when it is started: one end of a stream to the worker */
 	/* private */
 	int64_t expires;
 	struct handoff *next;

@@ -53,7 +53,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 9 };
+enum { MSG_CHANNEL_VERSION = 10 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -139,10 +139,10 @@ enum msg_type {
 	SESSIONS_TOLD, /* no fields: those of SESSION_HAVE for a new authd were all */
 
 	/* worker -> spawn: node/msg_ticket.h. A bad message ends that worker (CTL_UNFIT) */
-	HANDOFF = 96, /* with the client's descriptor */
+	HANDOFF = 96, /* with the client's descriptor, if the server is to have it */
 	/* spawn -> worker */
 	/* A server runs, or could not be started (the worker still has its copy of the descriptor and tells the
-	 * client). */
+	 * client). With the worker's end of a stream to that server, if the client has something to itself (TLS). */
 	HANDOFF_REPLY,
 
 	/* authd -> auth worker: authd/job.h */

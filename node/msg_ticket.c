@@ -48,19 +48,20 @@ bool ticket_void_read(struct msgr *r, uint8_t id[TICKET_LEN])
 	return msgr_end(r);
 }
 
-void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context,
-    const void *leftover, size_t leftover_len)
+void handoff_write(struct msgw *w, const struct handoff_client *m)
 {
 	msgw_begin(w, HANDOFF);
-	msgw_u32(w, request);
-	msgw_bytes(w, ticket, TICKET_LEN);
-	msgw_str(w, context);
-	msgw_bytes(w, leftover, leftover_len);
+	msgw_u32(w, m->request);
+	msgw_u8(w, m->relayed);
+	msgw_bytes(w, m->ticket, TICKET_LEN);
+	msgw_str(w, m->context);
+	msgw_bytes(w, m->leftover, m->leftover_len);
 }
 
 bool handoff_read(struct msgr *r, struct handoff_client *m)
 {
 	m->request = msgr_u32(r);
+	m->relayed = msgr_bool(r);
 	msgr_fixed(r, m->ticket, TICKET_LEN);
 	msgr_str(r, m->context, sizeof(m->context));
 	m->leftover = msgr_bytes(r, SESSION_LEFTOVER_MAX, &m->leftover_len);

@@ -31,19 +31,20 @@ bool ticket_read(struct msgr *r, struct ticket_grant *m);
 void ticket_void_write(struct msgw *w, const uint8_t id[TICKET_LEN]);
 bool ticket_void_read(struct msgr *r, uint8_t id[TICKET_LEN]);
 
-/* HANDOFF: a client; its descriptor comes with the message. */
+/* HANDOFF: a client; its descriptor comes with the message, unless it is RELAYED: its bytes go through the worker,
+ * which gets one end of a stream to the session server with the reply. */
 struct handoff_client {
 	uint32_t request;
+	bool relayed;
 	uint8_t ticket[TICKET_LEN];
 	char context[SESSION_CONTEXT_MAX];
 	const void *leftover; /* what it sent after the login; points into the message */
 	size_t leftover_len;  /* SESSION_LEFTOVER_MAX at most */
 };
-void handoff_write(struct msgw *w, uint32_t request, const uint8_t ticket[TICKET_LEN], const char *context,
-    const void *leftover, size_t leftover_len);
+void handoff_write(struct msgw *w, const struct handoff_client *m);
 bool handoff_read(struct msgr *r, struct handoff_client *m);
 
-/* HANDOFF_REPLY: whether a server runs for it. */
+/* HANDOFF_REPLY: whether a server runs for it. With the end of the stream if it is relayed. */
 void handoff_reply_write(struct msgw *w, uint32_t request, bool started);
 bool handoff_reply_read(struct msgr *r, uint32_t *request, bool *started);
 

@@ -250,6 +250,7 @@ tests_unit_test_pop3_session_LDADD = $(POP3_LIBS) $(CUNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_chan
 tests_unit_test_chan_SOURCES = tests/unit/test_chan.c
+tests_unit_test_chan_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info
 tests_unit_test_chan_LDADD = $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_conn
 tests_unit_test_conn_SOURCES = tests/unit/test_conn.c tests/unit/coded.c tests/unit/coded.h

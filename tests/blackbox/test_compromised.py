@@ -142,7 +142,7 @@ def test_guessed_tickets(pool):
     with Taken(node, pid, stop=False) as t:
         here, there = socket.socketpair()
         for n in range(400):
-            t.send("spawn", struct.pack("<HII", TYPES["HANDOFF"], 10**6 + n, 16) + os.urandom(16) + struct.pack("<II", 0, 0), fd=there.fileno())
+            t.send("spawn", struct.pack("<HIBI", TYPES["HANDOFF"], 10**6 + n, False, 16) + os.urandom(16) + struct.pack("<II", 0, 0), fd=there.fileno())
         there.close()
     serves(pool)
     wait_for("all are refused", lambda: descriptors(spawn) <= before + 2)

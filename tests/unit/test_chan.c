@@ -1,6 +1,7 @@
 /* lib/chan: queues, full sockets, descriptors. */
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 
 #include "lib/chan.h"
 #include "lib/mem.h"
+#include "tests/unit/logged.h"
 
 /* Socket pairs of this program have the system's default buffer, or the smallest possible one. */
 static bool little_room;
@@ -20,6 +22,17 @@ int socketpair(int family, int type, int protocol, int fd[2])
 	for (int i = 0; i < 2 && result == 0 && little_room; i++)
 		setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
 	return result;
+}
+
+/* What sending fails with; 0: it does not. */
+static int refusal;
+
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	if (refusal == 0)
+		return syscall(SYS_sendmsg, fd, m, flags);
+	errno = refusal;
+	return -1;
 }
 
 /* A channel (ours) and the bare socket at its other end. */
@@ -205,6 +218,35 @@ static void test_little_room(void)
 		seen = take(seen, &fds);
 	}
 	CU_ASSERT(seen == 65 && fds == 1);
+	finish();
+}
+
+/* The kernel does not pass on a message that has waited: it is lost, which the log tells, and those behind it are not.
+ * That the other side is gone is told by reading. */
+static void test_refused(void)
+{
+	uint32_t sent = 0, lost, seen;
+	unsigned fds = 0;
+
+	start();
+	while (chan_queued(ours) == 0)
+		CU_ASSERT_EQUAL_FATAL(chan_send(ours, message(sent++, 10000), STDERR_FILENO), 0);
+	lost = sent - 1;
+	seen = take(0, &fds);
+	refusal = EPIPE;
+	turn(1);
+	CU_ASSERT(seen == lost && logged.len == 0);
+	for (refusal = 0; chan_queued(ours) == 0;)
+		CU_ASSERT_EQUAL_FATAL(chan_send(ours, message(sent++, 10000), STDERR_FILENO), 0);
+	take(lost + 1, &fds);
+	refusal = ETOOMANYREFS;
+	turn(1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&logged), "E: a message that had to wait could not be sent"));
+	refusal = 0;
+	CU_ASSERT_EQUAL(chan_queued(ours), 0);
+	CU_ASSERT_EQUAL(chan_send(ours, message(sent, 0), -1), 0);
+	CU_ASSERT_EQUAL(take(sent, &fds), sent + 1);
+	str_fini(&logged);
 	finish();
 }
 
@@ -492,6 +534,7 @@ static const struct unit_case cases[] = {
 	{ "more than there is room for", test_post_much },
 	{ "little room", test_little_room },
 	{ "a full queue", test_post_full },
+	{ "a message that the kernel refuses", test_refused },
 	{ "the other side is gone", test_gone },
 	{ "many messages", test_receive },
 	{ "more than the queue holds", test_feed },

@@ -186,7 +186,7 @@ static void test_cut(void)
 	check(TICKET, read_ticket, "TICKET");
 	ticket_void_write(&w, id);
 	check(TICKET_VOID, read_void, "TICKET_VOID");
-	handoff_write(&w, 8, id, "a1", "NOOP\r\n", 6);
+	handoff_write(&w, &(struct handoff_client){ 8, true, { 1, 2, 3 }, "a1", "NOOP\r\n", 6 });
 	check(HANDOFF, read_handoff, "HANDOFF");
 	handoff_reply_write(&w, 8, true);
 	check(HANDOFF_REPLY, read_reply, "HANDOFF_REPLY");
@@ -266,9 +266,10 @@ static void test_values(void)
 	account_fini(&in.account);
 	account_fini(&out.account);
 
-	handoff_write(&w, 8, in.id, "a1", "NO\0OP", 5);
+	handoff_write(&w, &(struct handoff_client){ 8, true, { 7 }, "a1", "NO\0OP", 5 });
 	CU_ASSERT(handoff_read(reader(), &client));
-	CU_ASSERT(client.request == 8 && client.leftover_len == 5 && memcmp(client.leftover, "NO\0OP", 5) == 0);
+	CU_ASSERT(client.request == 8 && client.relayed && client.ticket[0] == 7 && client.leftover_len == 5 &&
+	    memcmp(client.leftover, "NO\0OP", 5) == 0);
 	CU_ASSERT_STRING_EQUAL(client.context, "a1");
 
 	session_adopt_write(&w, 5, PROTOCOL_IMAP, &addr, "u", 1, 10);

@@ -285,7 +285,7 @@ static const struct deed {
 	{ "listen", listens, J, 0 },
 	{ "connect to an abstract socket", connects_hidden, A | J | S, 0 },
 	{ "make a pair of datagram sockets", makes_a_datagram_pair, A | J | S, 0 },
-	{ "make a pair of streams", makes_a_stream_pair, W | A | J | S, 0 },
+	{ "make a pair of streams", makes_a_stream_pair, A | J | S, 0 },
 	{ "make a socket whose closing waits", lingers, 0, 0 },
 	{ "use io_uring", goes_around, 0, 0 },
 	{ "map code", maps_code, A | J | S, 0 },

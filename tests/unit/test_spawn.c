@@ -254,16 +254,21 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 	account_fini(&a);
 }
 
+static void send_handoff(unsigned n, bool relayed, const char *leftover, int fd)
+{
+	handoff_write(&out,
+	    &(struct handoff_client){ 100 + n, relayed, { (uint8_t)n }, "UTF8", leftover, strlen(leftover) });
+	CU_ASSERT_EQUAL(msg_send(worker, &out, fd), 0);
+}
+
 /* Hands a client over with ticket N; the client's end is returned. */
 static int hand_over(unsigned n, const char *leftover)
 {
-	uint8_t id[TICKET_LEN] = { (uint8_t)n };
 	int pair[2];
 
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	fcntl(pair[1], F_SETFL, O_NONBLOCK);
-	handoff_write(&out, 100 + n, id, "UTF8", leftover, strlen(leftover));
-	CU_ASSERT_EQUAL(msg_send(worker, &out, pair[1]), 0);
+	send_handoff(n, false, leftover, pair[1]);
 	close(pair[1]);
 	patience(pair[0], 5);
 	return pair[0];
@@ -491,15 +496,50 @@ static void test_refused(void)
 /* It must not read in the log that descriptors ran out. */
 static void test_no_client(void)
 {
-	uint8_t id[TICKET_LEN] = { 1 };
 	struct msgr r;
+
+	/* ... nor are both said: a client that comes, and one whose bytes stay with the worker. */
+	for (int relayed = 0; relayed < 2; relayed++) {
+		start_spawn();
+		send_ticket(1, GENERATION, user_uid);
+		send_handoff(1, relayed, "", relayed ? control : -1);
+		expect(control, CTL_UNFIT, &r);
+		CU_ASSERT(expect_logged(log_sock, "0waypostd: bad message "));
+		end_spawn();
+	}
+}
+
+/* The client of a worker that has its bytes: the worker gets a stream to the server, and nobody else has its other
+ * end. */
+static void test_relayed(void)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r;
+	uint32_t request;
+	bool started;
+	char byte;
+	int stream;
 
 	start_spawn();
 	send_ticket(1, GENERATION, user_uid);
-	handoff_write(&out, 101, id, "UTF8", "", 0);
-	CU_ASSERT_EQUAL(msg_send(worker, &out, -1), 0);
-	expect(control, CTL_UNFIT, &r);
-	CU_ASSERT(expect_logged(log_sock, "0waypostd: bad message "));
+	send_handoff(1, true, "hello\r\n", -1);
+	CU_ASSERT_EQUAL_FATAL(unit_recv(worker, buf, &r, &stream), 1);
+	CU_ASSERT(r.type == HANDOFF_REPLY && handoff_reply_read(&r, &request, &started) && request == 101 && started);
+	CU_ASSERT_NOT_EQUAL_FATAL(stream, -1);
+	CU_ASSERT((fcntl(stream, F_GETFL) & O_NONBLOCK) != 0);
+	fcntl(stream, F_SETFL, 0);
+	patience(stream, 5);
+	CU_ASSERT(expect_pid(1) > 1);
+	client_line(stream);
+	CU_ASSERT_STRING_EQUAL(client_line(stream), "you said hello");
+	say(stream, "more\r\n");
+	CU_ASSERT_STRING_EQUAL(client_line(stream), "you said more");
+	CU_ASSERT_EQUAL(shutdown(stream, SHUT_WR), 0);
+	CU_ASSERT_EQUAL(recv(stream, &byte, 1, 0), 0);
+	expect_end(1);
+	close(stream);
+	send_handoff(2, true, "", -1); /* without a ticket there is none */
+	expect_reply(2, false);
 	end_spawn();
 }
 
@@ -787,6 +827,7 @@ static const struct unit_case cases[] = {
 	{ "client before ticket", test_early_client_both },
 	{ "refusals", test_refused_both },
 	{ "a hand-over without a client", test_no_client_both },
+	{ "a client that is relayed", test_relayed },
 	{ "crashes", test_crash_both },
 	{ "an end that the log did not take", test_unlogged_both },
 	{ "a session server starts no process", test_alone_both },

@@ -91,18 +91,29 @@ static void answer_here(uint32_t request)
 	turns();
 }
 
-static void answer_handoff(bool ok)
+static void send_handoff_reply(uint32_t request, bool ok, int stream)
 {
 	static struct msgw m;
+
+	handoff_reply_write(&m, request, ok);
+	CU_ASSERT_EQUAL(msg_send(spawn_end, &m, stream), 0);
+	turns();
+}
+
+/* The session server that there is, if OK, ends at once. */
+static void answer_handoff(bool ok)
+{
+	static struct handoff_client h;
+	int fd[2] = { -1, -1 };
 	struct msgr r;
-	uint32_t request;
 
 	CU_ASSERT_FATAL(next(spawn_end, HANDOFF, &r));
-	request = msgr_u32(&r);
-	msgw_begin(&m, HANDOFF_REPLY);
-	msgw_u32(&m, request);
-	msgw_u8(&m, ok);
-	CU_ASSERT_EQUAL(msg_send(spawn_end, &m, -1), 0);
+	CU_ASSERT(handoff_read(&r, &h));
+	if (ok && h.relayed)
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	send_handoff_reply(h.request, ok, fd[0]);
+	for (int i = 0; i < 2 && fd[i] != -1; i++)
+		close(fd[i]);
 	turns();
 }
 
@@ -351,29 +362,31 @@ static void test_handoff_ends(void)
 	teardown();
 }
 
-/* The descriptor that the session server would get. */
-static int handed_over(uint32_t *request)
+/* Begins a session; the descriptor that the server gets. */
+static int begin_session(void)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
 	static struct handoff_client m;
 	struct msgr r;
-	int fd = -1;
+	int fd = -1, pair[2] = { -1, -1 };
 
 	while (unit_next(spawn_end, buf, &r, &fd))
 		if (r.type == HANDOFF)
 			break;
-	CU_ASSERT_FATAL(fd != -1 && handoff_read(&r, &m));
+	CU_ASSERT_FATAL(handoff_read(&r, &m) && m.relayed == (fd == -1));
 	CU_ASSERT_EQUAL(m.leftover_len, strlen("b NOOP\r\n"));
-	*request = m.request;
-	return fd;
+	if (m.relayed)
+		CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	send_handoff_reply(m.request, true, pair[1]);
+	if (m.relayed)
+		close(pair[1]);
+	return m.relayed ? pair[0] : fd;
 }
 
 /* A session server gets the bytes of its client, and the client the server's, whatever lies between: what came behind
  * the login, what comes later, and both ends. Nothing of it is the worker's to report. */
 static void test_session_here(void)
 {
-	static struct msgw m;
-	uint32_t request;
 	struct msgr r;
 	char buf[64];
 	int server;
@@ -382,10 +395,7 @@ static void test_session_here(void)
 	told();
 	say("a LOGIN u p\r\nb NOOP\r\n");
 	answer_here(asked("u"));
-	server = handed_over(&request);
-	handoff_reply_write(&m, request, true);
-	CU_ASSERT_EQUAL(msg_send(spawn_end, &m, -1), 0);
-	turns();
+	server = begin_session();
 	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT_EQUAL(send(server, "a OK in\r\n", 9, MSG_NOSIGNAL), 9);
 	turns();
@@ -402,6 +412,23 @@ static void test_session_here(void)
 	CU_ASSERT_STRING_EQUAL(told(), "* BYE\r\n");
 	CU_ASSERT_EQUAL(recv(client_end, buf, sizeof(buf), MSG_DONTWAIT), 0);
 	CU_ASSERT_EQUAL(relays_count_here(w->env.relays), 0);
+	CU_ASSERT_FALSE(next(authd_end, SESSION_END, &r));
+	teardown();
+}
+
+/* The stream to the session server was lost on its way: the server sees its end, the login is tried once more, and the
+ * session is not the worker's to end. */
+static void test_stream_lost(void)
+{
+	static struct handoff_client h;
+	struct msgr r;
+
+	begin_handoff();
+	CU_ASSERT_FATAL(next(spawn_end, HANDOFF, &r));
+	CU_ASSERT(handoff_read(&r, &h) && h.relayed);
+	send_handoff_reply(h.request, true, -1);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(w->env.logins);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_RETRY);
 	CU_ASSERT_FALSE(next(authd_end, SESSION_END, &r));
 	teardown();
 }
@@ -560,10 +587,8 @@ static void test_client_leaves_while_authd_is_asked(void)
 /* A half-close after commands: the login continues, and the commands are answered. */
 static void test_half_close_behind_commands(void)
 {
+	static struct handoff_client h;
 	struct msgr r;
-	const void *behind;
-	char context[64];
-	size_t len;
 
 	setup();
 	told();
@@ -572,11 +597,8 @@ static void test_half_close_behind_commands(void)
 	turns();
 	answer_here(asked("u"));
 	CU_ASSERT(next(spawn_end, HANDOFF, &r));
-	msgr_u32(&r);
-	msgr_bytes(&r, TICKET_LEN, &len);
-	msgr_str(&r, context, sizeof(context));
-	behind = msgr_bytes(&r, SESSION_LEFTOVER_MAX, &len);
-	CU_ASSERT(len == 8 && memcmp(behind, "b NOOP\r\n", len) == 0);
+	CU_ASSERT(handoff_read(&r, &h));
+	CU_ASSERT(h.leftover_len == 8 && memcmp(h.leftover, "b NOOP\r\n", 8) == 0);
 	teardown();
 }
 
@@ -817,6 +839,7 @@ static void test_peer_is_this_node(void)
 	}
 CODED(test_handoff_ends)
 CODED(test_session_here)
+CODED(test_stream_lost)
 CODED(test_sweep_and_retry_in_one_turn)
 CODED(test_greeting_and_goodbye)
 CODED(test_commands_while_authd_is_asked)
@@ -894,6 +917,8 @@ static const struct unit_case cases[] = {
 	{ "a session of this node", test_session_here },
 	{ "coded: a session of this node", test_session_here_coded },
 	{ "TLS: a session of this node", test_session_here_tls },
+	{ "coded: a stream that is lost", test_stream_lost_coded },
+	{ "TLS: a stream that is lost", test_stream_lost_tls },
 	{ "coded: the ends of a hand-over", test_handoff_ends_coded },
 	{ "coded: the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn_coded },
 	{ "TLS: the ends of a hand-over", test_handoff_ends_tls },
