@@ -49,7 +49,8 @@ def shown_name(pool):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_session(pool, version, user):
     """Much in both directions, and both ends of the session."""
-    mark = pool.nodes[0].log_mark()
+    server = pool.nodes[0 if user == HERE else 1]
+    mark = server.log_mark()
     body = b"Subject: much\r\n\r\n" + b"0123456789\r\n" * 100000
     with imap(pool, version) as c:
         assert c.sock.version() == "TLSv" + version
@@ -65,7 +66,7 @@ def test_session(pool, version, user):
     p.pass_(pool.accounts[user].password)
     assert p.stat()[0] >= 1
     assert p.quit().startswith(b"+OK")
-    pool.nodes[0].wait_log(rf"LOGOUT, user={user}, .*starttls=1", mark)
+    server.wait_log(rf"LOGOUT, user={user}, .*starttls=1", mark)
 
 
 def test_wrong_protocol_in_alpn(pool):
