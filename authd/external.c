@@ -18,14 +18,17 @@ void external_trust(struct authd *a, enum protocol p, int fd)
 /* The certificates of RQ, the client's own first; what cannot be read is left out. */
 static STACK_OF(X509) * read_certs(const struct request *rq)
 {
-	const unsigned char *p = rq->q.certs, *end = p + rq->q.certs_len;
+	const unsigned char *p = rq->q.certs;
+	long left = (long)rq->q.certs_len;
 	STACK_OF(X509) *all = sk_X509_new_null();
 
-	while (all != NULL && p < end && sk_X509_num(all) < TLS_TRUST_SHOWN_MAX) {
-		X509 *cert = d2i_X509(NULL, &p, end - p);
+	while (all != NULL && left > 0 && sk_X509_num(all) < TLS_TRUST_SHOWN_MAX) {
+		const unsigned char *start = p;
+		X509 *cert = d2i_X509(NULL, &p, left);
 
 		if (cert == NULL)
 			break;
+		left -= p - start;
 		if (sk_X509_push(all, cert) == 0)
 			X509_free(cert);
 	}

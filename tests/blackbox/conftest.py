@@ -22,7 +22,7 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes long; run by --all only")
-    config.addinivalue_line("markers", "once: load, crashes, packages and programs of others; not again under the sanitizers")
+    config.addinivalue_line("markers", "once: load, crashes, packages and programs of others; under the sanitizers by --all only")
     config.addinivalue_line("markers", "valgrind: part of the subset that is run under valgrind")
     if config.getoption("--wrapper") not in ("", "valgrind") or (config.getoption("--wrapper") and pool_module.SLOW == 1):
         raise pytest.UsageError("--wrapper=valgrind is the only one, written so")

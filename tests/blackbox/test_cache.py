@@ -13,6 +13,8 @@ from client import Imap, Pop3
 from pool import Account, PATIENCE, Pool, sha, wait_for
 from test_directories import HERE, KINDS, Pgsql, WAIT, not_now, refused
 
+pytestmark = pytest.mark.once
+
 # crypt(3) of "secret"
 SLOW_HASH = "$6$abcdefgh$ltjgWl6579NluT/Vi1nwEvcil.G5Nbc4NiXZaNGStk8PSwGfQv72N2CKPPrVACtLtip/cZ/1GM/O6IND4WQhG."
 LONG = "60s"  # the longest time limit of directories: no test waits for its end

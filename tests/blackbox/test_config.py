@@ -12,6 +12,8 @@ import pool as pool_module
 from client import Imap, Pop3
 from pool import SLOW, Account, Marks, alive, chown, wait_for
 
+pytestmark = pytest.mark.once
+
 BAD = [
     # line of the file, what must be named with its line number
     ('imapd-ssl = { SSLPROT = 993; };', "SSLPROT"),

@@ -15,6 +15,8 @@ from client import Imap, Pop3
 from isolation import free_port
 from pool import GID, PATIENCE, PREFIX, SANITIZED, SLOW, UID, Account, Pool, rss_kib, sha, wait_for
 
+pytestmark = pytest.mark.once
+
 ETC = os.path.join(os.path.dirname(__file__), "..", "..", "etc")
 HERE, THERE, THIRD = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 TRUSTED = "127.0.0.77"  # trusted about the client of its logins

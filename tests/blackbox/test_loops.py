@@ -26,6 +26,8 @@ from fakeserver import FakeServer
 from pool import PATIENCE, PREFIX, Account, Marks, chown, free_port, render, sha, wait_for
 from test_mech import Scram, scram_secret
 
+pytestmark = pytest.mark.once
+
 # What Courier announces unless it is told otherwise: no ID.
 COURIER = "IMAP4rev1 UIDPLUS CHILDREN NAMESPACE IDLE"
 CAPABILITIES = {"default": None, "Courier's": COURIER, "the least": "IMAP4rev1", "brackets": "IMAP4rev1 ID X[Y Z AUTH=PLAIN",

@@ -11,6 +11,8 @@ from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer
 from pool import PATIENCE, SLOW, Account, wait_for
 
+pytestmark = pytest.mark.once
+
 TIMEOUT = 4  # PROXY_TIMEOUT
 ROOM = 2 * SLOW
 QUICK = 1 * SLOW

@@ -14,6 +14,8 @@ from client import Imap, Pop3
 from fakeserver import FakeServer
 from pool import SANITIZED, SLOW, Account, Marks, chown, wait_for
 
+pytestmark = pytest.mark.once
+
 A, B = "127.0.0.1", "127.0.0.2"
 STRANGER = "127.0.0.9"
 KINDS = {"imap": Imap, "pop3": Pop3}

@@ -17,6 +17,8 @@ from certificates import context, install
 from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
 from test_directories import ETC
 
+pytestmark = pytest.mark.once
+
 HERE, ELSEWHERE = "anna@example.com", "berta@example.com"
 
 

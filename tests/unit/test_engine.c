@@ -1064,8 +1064,10 @@ static uint32_t *taken, ntaken;
 /* There are no numbers for more questions. */
 static void take_all_numbers(void)
 {
-	taken = mem_grow(NULL, REQUEST_TABLE_MAX * sizeof(*taken));
-	memset(taken, 0, REQUEST_TABLE_MAX * sizeof(*taken));
+	const size_t size = (REQUEST_TABLE_MAX + 1) * sizeof(*taken); /* the last one asks in vain */
+
+	taken = mem_grow(NULL, size);
+	memset(taken, 0, size);
 	for (ntaken = 0; request_table_take(w->env.requests, w, &taken[ntaken]); ntaken++)
 		;
 }
