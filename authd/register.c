@@ -29,7 +29,7 @@ struct reg_account {
 
 /* Logins that are pending at the same peer, or those of one account there. */
 struct reg_crowd {
-	unsigned n;
+	unsigned n, arrived;
 	double blocked_until; /* 0: it is not blocked */
 	UT_hash_handle hh;
 	char key[];
@@ -281,8 +281,11 @@ void reg_add_pending(struct reg *r, struct reg_session *s, const char *host, con
 
 void reg_arrived(struct reg *r, struct reg_session *s)
 {
-	if (s->pending != NULL)
+	if (s->pending != NULL) {
+		s->pending->at_peer->arrived++;
+		s->pending->of_account->arrived++;
 		open_again(r, s->pending->of_account);
+	}
 	end_pending(r, s);
 }
 
@@ -292,6 +295,14 @@ unsigned reg_pending_at(const struct reg *r, enum protocol p, const char *host, 
 	const struct reg_crowd *c = find_crowd(r, key, crowd_key(key, p, host, port, user));
 
 	return c != NULL ? c->n : 0;
+}
+
+unsigned reg_arrived_at(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user)
+{
+	char key[CROWD_KEY_MAX];
+	const struct reg_crowd *c = find_crowd(r, key, crowd_key(key, p, host, port, user));
+
+	return c != NULL ? c->arrived : 0;
 }
 
 unsigned reg_pending_all(const struct reg *r)

@@ -66,6 +66,8 @@ bool reg_is_blocked(const struct reg *r, enum protocol p, const char *host, uint
 void reg_expire(struct reg *r, double now);
 /* Logins by protocol P that are pending at that peer: those of account USER, or all of them (NULL). */
 unsigned reg_pending_at(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);
+/* How many of these have arrived since the first one that is pending there began, or was blocked. */
+unsigned reg_arrived_at(const struct reg *r, enum protocol p, const char *host, uint16_t port, const char *user);
 /* All that are pending anywhere. */
 unsigned reg_pending_all(const struct reg *r);
 /* Calls FN for each session; FN may remove it. */

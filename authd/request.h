@@ -92,7 +92,8 @@ struct request {
 	bool late;  /* the two are of a client whom a node has named whose clock is off; `client` is that node */
 	bool crowd; /* the client is a proxy of PROXY_TRUSTED that does not say whom it forwards */
 	struct route route;
-	double room_since;  /* loop_now(): it waits for room at the peer; 0: it does not */
+	double room_since;  /* loop_now(): it waits for room at the peer, and none arrives there; 0: it does not wait */
+	unsigned room_seen; /* how many had arrived then */
 	double names_since; /* loop_now(): start of the first wait for an address; 0: there was none */
 	double names_until; /* the wait for that of host number `names_host` ends then */
 	unsigned names_host;

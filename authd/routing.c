@@ -16,7 +16,7 @@ enum {
 	 * logins that go in circles are all of one account. */
 	PEER_CROWD_MAX = 1000,
 	ACCOUNT_CROWD_MAX = 20,
-	CROWD_PATIENCE = 2, /* seconds that a login waits for room there */
+	CROWD_PATIENCE = 2, /* seconds that a login waits for room there while none arrives */
 	/* Seconds on top of PROXY_TIMEOUT that an account is refused: by then none of its logins is pending. */
 	CROWD_SHUT = 50,
 	FOR_ROOM_MAX = 1000 /* logins that wait for room */
@@ -291,7 +291,7 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	struct authd *a = rq->worker->a;
 	const struct auth_target *t = &r->target[0];
 	unsigned mine = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
-	unsigned all = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, NULL);
+	unsigned all = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, NULL), arrived;
 	char reason[AUTH_REASON_MAX];
 	double now = clock_now();
 
@@ -306,8 +306,12 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 		rq->room_since = 0;
 		return REQUEST_GRANT;
 	}
-	if (rq->room_since == 0)
+	arrived = reg_arrived_at(a->reg, rq->q.protocol, t->host, t->addr.port,
+	    mine >= ACCOUNT_CROWD_MAX ? rq->account.name : NULL);
+	if (rq->room_since == 0 || arrived != rq->room_seen) {
 		rq->room_since = loop_now();
+		rq->room_seen = arrived;
+	}
 	if (loop_now() - rq->room_since < CROWD_PATIENCE && a->nfor_room < FOR_ROOM_MAX)
 		return REQUEST_ROOM;
 	return refuse_crowded(rq, t, mine, all, now);

@@ -1190,6 +1190,30 @@ static void test_no_room(void)
 	end();
 }
 
+/* While those of the crowd arrive, and others take their places, a login waits: it is slow there, but no circle. */
+static void test_room_at_a_slow_peer(void)
+{
+	struct net_addr peer;
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.7", PEER_PORT));
+	reach(ROOM);
+	for (uint64_t id = 1; id <= 20; id++) {
+		reg_arrived(a.reg, reg_find(a.reg, id));
+		reg_add_pending(a.reg, reg_add(a.reg, 100 + id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7",
+		    service(PROTOCOL_IMAP, &peer), 1, clock_now() + 100);
+		a.for_room->room_since -= 10;
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+		CU_ASSERT_FATAL(nanswers == 0 && a.nfor_room == 1);
+	}
+	a.for_room->room_since -= 10;
+	for (int i = 0; i < 1000 && nanswers == 0; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_UNAVAILABLE);
+	CU_ASSERT(all_gone());
+	end();
+}
+
 /* We were stopped while a login waited for room: what has arrived at the peer meanwhile is not read yet. */
 static void test_room_after_stop(void)
 {
@@ -2176,6 +2200,7 @@ static const struct unit_case cases[] = {
 	{ "credentials for the peer", test_lent },
 	{ "hosts that are down, or unknown", test_hosts },
 	{ "an address that never comes", test_address_timer },
+	{ "room at a slow peer", test_room_at_a_slow_peer },
 	{ "a stop while one waits for room", test_room_after_stop },
 	{ "too many wait for room", test_held_full },
 	{ "a hash is computed once", test_hash_once },
