@@ -22,6 +22,8 @@ from fakeserver import FakeServer, imap_peer
 from pool import GID, PATIENCE, SLOW, UID, Account, Pool, alive, chown, sha, wait_for
 from test_directories import ETC, HERE, LATE, NO_CACHE, NOBODY, ODD, THERE, WAIT, check_frozen, check_outages, imap, not_now, pop3, refused, steady
 
+pytestmark = pytest.mark.once
+
 
 def accounts():
     return [Account("anna@example.com", mailhost=HERE), Account("berta@example.com", mailhost=THERE), Account("dora@example.com"),

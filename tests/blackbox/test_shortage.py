@@ -16,6 +16,8 @@ from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer
 from pool import SLOW, Account, chown, wait_for
 
+pytestmark = pytest.mark.once
+
 QUICK = 2.5 * SLOW  # seconds: "at once", on a busy machine
 
 
