@@ -104,10 +104,8 @@ static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 	bool changed[CONTROL_TRUST_COUNT];
 
 	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++) {
-		unsigned first = 0;
+		unsigned first = authority_file_first(file, i);
 
-		while (file[first] != file[i])
-			first++;
 		changed[i] =
 		    first < i ? changed[first] : file[i] != NULL && authority_file_look(file[i], (int64_t)time(NULL));
 	}
@@ -151,18 +149,21 @@ static struct authority_file *find(struct authority_file *const files[CONTROL_TR
 	return NULL;
 }
 
-static void free_unused(struct authority_file *files[CONTROL_TRUST_COUNT])
+static bool is_used(const struct authority_file *f)
 {
-	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++) {
-		struct authority_file *f = files[i];
-		bool used = f == NULL;
+	for (unsigned i = 0; i < CONTROL_TRUST_COUNT; i++)
+		if (file[i] == f)
+			return true;
+	return false;
+}
 
-		for (unsigned j = 0; j < CONTROL_TRUST_COUNT; j++) {
-			used |= file[j] == f;
-			if (j > i && files[j] == f)
-				files[j] = NULL;
-		}
-		if (!used)
+/* Of FILES, which may have one twice. */
+static void free_unused(struct authority_file *const files[CONTROL_TRUST_COUNT])
+{
+	for (unsigned i = CONTROL_TRUST_COUNT; i-- > 0;) {
+		struct authority_file *f = files[i];
+
+		if (f != NULL && authority_file_first(files, i) == i && !is_used(f))
 			authority_file_free(&f);
 	}
 }

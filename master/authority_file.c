@@ -343,12 +343,13 @@ static void describe(const struct authority_file *f, struct str *out)
 		str_addf(out, "note\tauthorities\t%s: %s: remove the private key\n", f->setting, f->path);
 }
 
-static bool is_first(struct authority_file *const *f, unsigned i)
+unsigned authority_file_first(struct authority_file *const *f, unsigned i)
 {
-	for (unsigned before = 0; before < i; before++)
-		if (f[before] == f[i])
-			return false;
-	return f[i] != NULL;
+	unsigned first = 0;
+
+	while (f[first] != f[i])
+		first++;
+	return first;
 }
 
 void authority_files_describe(struct authority_file *const *f, unsigned n, struct str *out, int64_t now)
@@ -359,7 +360,7 @@ void authority_files_describe(struct authority_file *const *f, unsigned n, struc
 	for (unsigned i = 0; i < n; i++) {
 		struct ends e;
 
-		if (!is_first(f, i))
+		if (f[i] == NULL || authority_file_first(f, i) != i)
 			continue;
 		any = true;
 		e = count_ends(f[i], now, false);

@@ -57,6 +57,8 @@ void authority_file_free(struct authority_file **f);
  * unix seconds. True: F->pem has changed. */
 bool authority_file_look(struct authority_file *f, int64_t now);
 
+/* Where in F file number I stands for the first time. */
+unsigned authority_file_first(struct authority_file *const *f, unsigned i);
 /* Adds lines of "status" about the N files at F, some of which may be NULL, or the same, if there is any. */
 void authority_files_describe(struct authority_file *const *f, unsigned n, struct str *out, int64_t now);
 

@@ -105,7 +105,7 @@ static void serve(struct ticket *tk, struct handoff *h)
 	const struct server *s = NULL;
 	int stream = -1;
 
-	if (!spawn.stopping && (!h->relayed || make_stream(h, &stream)))
+	if (!spawn.stopping && (h->fd != -1 || make_stream(h, &stream)))
 		s = servers_start(tk, h, spawn.ctx.set);
 	/* All about the session: authd may be a new one, or have seen the end of the worker first. */
 	if (s != NULL)
@@ -202,7 +202,6 @@ static void on_handoff(struct worker *w, struct msgr *r, int fd)
 	h->request = m.request;
 	memcpy(h->id, m.ticket, TICKET_LEN);
 	str_copy(h->context, sizeof(h->context), m.context);
-	h->relayed = m.relayed;
 	if (fd == -1 && !m.relayed) { /* this process has too many descriptors open */
 		say_lost(w);
 		reply(h, false, -1);

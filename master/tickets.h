@@ -22,8 +22,7 @@ struct handoff {
 	char context[SESSION_CONTEXT_MAX];
 	void *leftover;
 	size_t leftover_len;
-	int fd;       /* what the session server gets */
-	bool relayed; /* that is made when it is started: one end of a stream to the worker */
+	int fd; /* what the session server gets; -1: one end of a stream to the worker, made when it is started */
 	/* private */
 	int64_t expires;
 	struct handoff *next;
