@@ -46,6 +46,7 @@ static bool add_file(int folder, const char *name, bool *blank, struct authority
 		str_room(&text, (size_t)st.st_size + 1);
 		n = pread(fd, text.data, (size_t)st.st_size, 0);
 		text.len = (size_t)MAX(n, 0);
+		text.data[text.len] = '\0';
 	} else {
 		errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
 	}

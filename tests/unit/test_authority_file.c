@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/mem.h"
 #include "master/authority_file.h"
 #include "tests/unit/logged.h"
 #include "tests/unit/tls_test.h"
@@ -91,6 +92,41 @@ static void expect_status(const char *want)
 	authority_files_describe(&file, 1, &out, (int64_t)time(NULL));
 	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&out), want));
 	str_fini(&out);
+}
+
+/* What is allocated next has blanks in it. */
+static void spread_blanks(void)
+{
+	void *all[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const size_t size = 8 + 16 * i;
+
+		all[i] = mem_alloc(size);
+		memset(all[i], ' ', size);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		mem_free(&all[i]);
+}
+
+/* Nothing but blanks is nothing, whatever stands behind it in memory. */
+static void test_blanks(void)
+{
+	char blanks[100] = "";
+
+	setup();
+	for (size_t n = 1; n < sizeof(blanks); n++) {
+		put(path, str_cstr(&ca_pem));
+		begin(path);
+		blanks[n - 1] = ' ';
+		put(path, blanks);
+		CU_ASSERT_FALSE(authority_file_look(file, (int64_t)time(NULL)));
+		spread_blanks();
+		CU_ASSERT(authority_file_look(file, (int64_t)time(NULL)));
+		CU_ASSERT(has("it is empty; no client's certificate is believed\n"));
+		str_clear(&logged);
+	}
+	teardown();
 }
 
 static void test_changes(void)
@@ -329,6 +365,7 @@ static void test_ends(void)
 
 static const struct unit_case cases[] = {
 	{ "changes", test_changes },
+	{ "blanks", test_blanks },
 	{ "private keys", test_keys },
 	{ "folder", test_folder },
 	{ "DER", test_der },
