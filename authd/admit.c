@@ -86,8 +86,10 @@ static void send_ticket(struct request *rq, struct auth_reply *r)
 		.protocol = rq->q.protocol,
 		.account = rq->account,
 		.client = rq->client,
+		.program = r->local_server,
 		.proxied = r->proxied,
 		.tls = rq->client_tls,
+		.later = rq->route.later,
 		.signature = r->signature,
 	};
 
@@ -119,7 +121,7 @@ static void sign(struct request *rq, struct auth_reply *r)
 
 	str_copy(forwarded.tls_words, sizeof(forwarded.tls_words), r->client_tls_words);
 	str_copy(forwarded.session_id, sizeof(forwarded.session_id), r->session_id);
-	forwarded.time = r->time = a->pool != NULL ? (uint64_t)time(NULL) : 0;
+	forwarded.time = r->time = a->pool != NULL && !r->local_server ? (uint64_t)time(NULL) : 0;
 	for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
 		forwarded_sign(&forwarded, a->pool, r->target[i].host, r->name);
 		memcpy(r->target[i].mac, forwarded.mac, sizeof(forwarded.mac));
@@ -170,7 +172,7 @@ enum request_state step_grant(struct request *rq)
 		reg_set_ticket(s, r->ticket);
 	} else {
 		send_away(a->reg, s, r, clock_now() + WAY_GRACE + (double)a->ctx.set->proxy_PROXY_TIMEOUT);
-		for (unsigned i = 0; i < r->ntargets; i++) {
+		for (unsigned i = 0; i < r->ntargets && !r->local_server; i++) {
 			signature_errors_know(a->signature_errors, &r->target[i].addr);
 			r->report_signature =
 			    r->report_signature || signature_errors_suspect(a->signature_errors, r->target[i].host);

@@ -9,6 +9,8 @@
 #include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/text.h"
+#include "settings/local_server.h"
+#include "settings/replicated.h"
 
 /* `waypost auth` and `waypost route` ask drivers as its logins do. */
 static const enum protocol control_protocol = PROTOCOL_IMAP;
@@ -117,6 +119,28 @@ static void add_port_source(struct str *text, const struct route_host *h)
 		    h->written, h->name);
 }
 
+/* Who serves what is here, if not we. */
+static void add_local_server(struct control_query *t, enum protocol p)
+{
+	const struct settings *set = t->a->ctx.set;
+	const struct local_server s = local_server_of(set, p);
+
+	if (s.kind != LOCAL_SERVER_BUILTIN)
+		str_addf(&t->text, "; by the local server %s", protocol_settings(set, p).local_server);
+	if (s.kind != LOCAL_SERVER_BUILTIN && replicated_of(t->account.options) == REPLICATED_SINGLE)
+		str_adds(&t->text, ": refused, because that does not know the account's option replicated=single");
+}
+
+/* LATER: it is not the first host. */
+static void add_self(struct control_query *t, enum protocol p, bool later)
+{
+	str_adds(&t->text, ", which is this node");
+	if (later && replicated_of(t->account.options) == REPLICATED_NO)
+		str_adds(&t->text, ": refused, because it is not the first and the account has no option replicated");
+	else
+		add_local_server(t, p);
+}
+
 static void add_route(struct control_query *t, enum protocol p)
 {
 	const struct settings *set = t->a->ctx.set;
@@ -138,7 +162,9 @@ static void add_route(struct control_query *t, enum protocol p)
 		return;
 	}
 	if (r.n == 0) {
-		str_addf(&t->text, "%s: here, %s: %s\n", info->title, set->self[0], r.why);
+		str_addf(&t->text, "%s: here, %s: %s", info->title, set->self[0], r.why);
+		add_local_server(t, p);
+		str_addc(&t->text, '\n');
 		return;
 	}
 	for (unsigned i = 0; i < r.n; i++) {
@@ -148,7 +174,7 @@ static void add_route(struct control_query *t, enum protocol p)
 			str_addf(&t->text, " by TLS (%s)", peer_tls_word((enum peer_tls)r.host[i].tls));
 		add_port_source(&t->text, &r.host[i]);
 		if (r.host[i].self)
-			str_adds(&t->text, ", which is this node");
+			add_self(t, p, i != 0);
 		else
 			add_address(t, p, &r.host[i]);
 		str_addc(&t->text, '\n');
@@ -398,6 +424,10 @@ void control_reply_status(struct authd *a, uint32_t query)
 	}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		str_addf(&text, "sessions_%s=%u\n", protocols[p].name, reg_count(a->reg, p));
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (a->ctx.set->has[p] && protocols[p].has_login)
+			str_addf(&text, "local_server_%s=%s\n", protocols[p].name,
+			    protocol_settings(a->ctx.set, p).local_server);
 	str_addf(&text,
 	    "jobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
 	    "peers_down_list=%s\n",

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/log.h"
 #include "lib/tls_cert_name.h"
 #include "lib/tls_trust.h"
 
@@ -48,9 +49,9 @@ static bool is_itself(const struct request *rq)
 
 static enum auth_verdict refuse(char why[AUTH_REASON_MAX], enum auth_verdict v, const char *text, const char *more)
 {
-	int room = AUTH_REASON_MAX - 1 - (int)strlen(text); /* what a client says may be longer */
+	int len = snprintf(why, AUTH_REASON_MAX, "%s", text);
 
-	snprintf(why, AUTH_REASON_MAX, "%s%.*s", text, room, more);
+	log_value(why + len, AUTH_REASON_MAX - (size_t)len, more); /* what a client says may be longer, and anything */
 	return v;
 }
 

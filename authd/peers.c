@@ -9,6 +9,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/str.h"
+#include "settings/protocol.h"
 
 enum { NAMES_MAX = 10000, HEALTH_MAX = 10000 };
 #define RETRY_SECONDS 5 /* after a failed lookup, before the next one */
@@ -235,8 +236,11 @@ static const char *name_for_log(const struct peer_health *h, char name[NAME_MAX]
 	const struct peer_service *s = &h->service;
 	char ip[NET_IP_TEXT_MAX];
 
-	snprintf(name, NAME_MAX, "%s port %u%s%s", net_addr_text(&s->addr, ip), s->addr.port,
-	    s->tls != PEER_TLS_NONE ? " by TLS, " : "", s->tls != PEER_TLS_NONE ? peer_tls_word(s->tls) : "");
+	if (s->addr.family == 0)
+		snprintf(name, NAME_MAX, "LOCAL_%s", protocols[s->protocol].title);
+	else
+		snprintf(name, NAME_MAX, "%s port %u%s%s", net_addr_text(&s->addr, ip), s->addr.port,
+		    s->tls != PEER_TLS_NONE ? " by TLS, " : "", s->tls != PEER_TLS_NONE ? peer_tls_word(s->tls) : "");
 	return name;
 }
 
@@ -345,7 +349,11 @@ unsigned peers_list_down(struct peers *p, double now, struct str *out)
 	for (const struct peer_health *d = p->health; d != NULL; d = d->hh.next) {
 		if (d->state != PEER_STATE_DOWN || now >= d->until)
 			continue;
-		str_addf(out, "%s%s:%u", n != 0 ? " " : "", net_addr_text(&d->service.addr, ip), d->service.addr.port);
+		str_adds(out, n != 0 ? " " : "");
+		if (d->service.addr.family == 0)
+			str_addf(out, "LOCAL_%s", protocols[d->service.protocol].title);
+		else
+			str_addf(out, "%s:%u", net_addr_text(&d->service.addr, ip), d->service.addr.port);
 		if (d->service.tls != PEER_TLS_NONE)
 			str_addf(out, "(%s)", peer_tls_word(d->service.tls));
 		n++;

@@ -40,7 +40,7 @@ enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60, PEERS_DOUBT_SECONDS = 6
 struct peer_service {
 	enum protocol protocol;
 	enum peer_tls tls;
-	struct net_addr addr;
+	struct net_addr addr; /* none: the socket of LOCAL_IMAP or LOCAL_POP3 */
 };
 
 /* All times are seconds of any clock that does not step; BY is any number of the worker's. The peer has answered, or
@@ -59,7 +59,7 @@ bool peers_down(struct peers *p, const struct peer_service *s, double now);
 /* It failed at the last attempt: a success must be reported. */
 bool peers_suspect(struct peers *p, const struct peer_service *s);
 /* Number of services that are down, and their texts "ip:port" separated by blanks, with "(starttls)" or "(implicit)"
- * behind those where that fails. */
+ * behind those where that fails; LOCAL_IMAP or LOCAL_POP3 for such a socket. */
 unsigned peers_list_down(struct peers *p, double now, struct str *out);
 
 #endif

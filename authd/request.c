@@ -3,12 +3,14 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <utlist.h>
 
 #include "authd/admit.h"
 #include "authd/hold.h"
 #include "authd/identify.h"
 #include "authd/routing.h"
+#include "authd/sessions.h"
 #include "authd/verify.h"
 #include "lib/clock.h"
 #include "lib/die.h"
@@ -23,6 +25,7 @@ enum { DEAF_QUIET_SECONDS = 60 };
 
 static struct msgw out;
 static struct auth_reply reply;
+static int reply_fd = -1;
 
 /* --- the states --- */
 
@@ -47,7 +50,7 @@ static const struct {
 	[REQUEST_HELD] = { NULL, TO(ADMIT) | TO(SAY) | TO(DONE) },
 	[REQUEST_ADMIT] = { step_admit, TO(ROUTE) | TO(REFUSE) },
 	[REQUEST_ROUTE] = { step_route, TO(TARGETS) | TO(GRANT) | TO(REFUSE) },
-	[REQUEST_TARGETS] = { step_targets, TO(ADDRESS) | TO(ROOM) | TO(GRANT) | TO(REFUSE) },
+	[REQUEST_TARGETS] = { step_targets, TO(TARGETS) | TO(ADDRESS) | TO(ROOM) | TO(GRANT) | TO(REFUSE) },
 	[REQUEST_ADDRESS] = { NULL, TO(TARGETS) | TO(DONE) },
 	[REQUEST_ROOM] = { NULL, TO(TARGETS) | TO(DONE) },
 	[REQUEST_GRANT] = { step_grant, TO(GRANTED) | TO(DONE) },
@@ -186,6 +189,19 @@ struct auth_reply *request_reply(void)
 	return &reply;
 }
 
+void request_reply_carries(int fd)
+{
+	if (reply_fd != -1)
+		close(reply_fd);
+	reply_fd = fd;
+}
+
+/* Without its descriptor, if that cannot be sent, the worker refuses the login with a reason of its own. */
+static bool send_reply(struct authd_worker *w)
+{
+	return (reply_fd != -1 && chan_send(w->chan, &out, reply_fd) == 0) || chan_post(w->chan, &out) == 0;
+}
+
 void request_send_reply(struct request *rq)
 {
 	struct authd *a = rq->worker->a;
@@ -193,8 +209,12 @@ void request_send_reply(struct request *rq)
 	reply.request = rq->q.request;
 	a->logins[reply.verdict]++;
 	auth_reply_write(&out, &reply);
-	if (chan_post(rq->worker->chan, &out) != 0)
+	if (!send_reply(rq->worker)) {
 		say_deaf(rq->worker);
+		if (reply.verdict == AUTH_VERDICT_OK)
+			sessions_end(rq->worker, reply.session); /* it will never hear of it */
+	}
+	request_reply_carries(-1);
 	mem_wipe(out.buf, out.len); /* a ticket opens a mailbox */
 	mem_wipe(reply.peer_password, sizeof(reply.peer_password));
 }

@@ -92,8 +92,10 @@ struct request {
 	bool late;  /* the two are of a client whom a node has named whose clock is off; `client` is that node */
 	bool crowd; /* the client is a proxy of PROXY_TRUSTED that does not say whom it forwards */
 	struct route route;
+	bool here;          /* TARGETS: the mail is here, for the server of LOCAL_IMAP or LOCAL_POP3 */
 	double room_since;  /* loop_now(): it waits for room at the peer, and none arrives there; 0: it does not wait */
 	unsigned room_seen; /* how many had arrived then */
+	double line_since;  /* loop_now(): the queue of the local server's socket is full; 0: it was not */
 	double names_since; /* loop_now(): start of the first wait for an address; 0: there was none */
 	double names_until; /* the wait for that of host number `names_host` ends then */
 	unsigned names_host;
@@ -106,6 +108,8 @@ void request_enter(struct request *rq, enum request_state state);
 enum request_state request_refuse(struct request *rq, enum auth_verdict v, const char *reason);
 /* The reply being made, valid in a step and those that follow it without a wait. */
 struct auth_reply *request_reply(void);
+/* FD goes with it; it is taken over. */
+void request_reply_carries(int fd);
 /* Keeps RQ after the reply to its worker. False: the worker has too many kept requests. */
 bool request_keep(struct request *rq);
 /* Sends it, and wipes its secrets. */

@@ -2,6 +2,7 @@
  * login. */
 #include "authd/routing.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,11 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/loop.h"
+#include "lib/mem.h"
+#include "lib/net.h"
 #include "lib/str.h"
+#include "settings/local_server.h"
+#include "settings/replicated.h"
 
 enum {
 	/* Logins that may be pending at one peer at a time: in all, and of one account. No peer serves more in time;
@@ -34,14 +39,50 @@ static bool seen_before(struct request *rq)
 	    reg_find(rq->worker->a->reg, id) != NULL;
 }
 
+static uint32_t time_for_peers(const struct request *rq);
+
 /* The mail is here. */
-static enum request_state stay_here(void)
+static enum request_state stay_here(struct request *rq)
 {
+	const struct local_server server = local_server_of(rq->worker->a->ctx.set, rq->q.protocol);
 	struct auth_reply *r = request_reply();
 
+	if (local_server_is_other(&server)) {
+		rq->here = true;
+		return REQUEST_TARGETS;
+	}
 	memset(r, 0, sizeof(*r));
 	r->local = true;
+	r->local_server = server.kind == LOCAL_SERVER_EXEC;
+	r->peer_ms = r->local_server ? time_for_peers(rq) : 0;
 	return REQUEST_GRANT;
+}
+
+/* False: this node may not serve the account, and WHY says why. Either another one is the first that has its mail, and
+ * nothing says that both have the same: two that serve a copy each would make two histories. Or a file says who may,
+ * which only a session server of ours reads. */
+static bool may_serve(const struct request *rq, char why[AUTH_REASON_MAX])
+{
+	const struct settings *set = rq->worker->a->ctx.set;
+	const struct local_server server = local_server_of(set, rq->q.protocol);
+	enum replicated r = replicated_of(rq->account.options);
+
+	if (r == REPLICATED_SINGLE && server.kind != LOCAL_SERVER_BUILTIN) {
+		snprintf(why, AUTH_REASON_MAX,
+		    "this node (%s) has LOCAL_%s, a server that knows nothing of the account's option "
+		    "replicated=single; use replicated=shared, or Waypost's own server",
+		    set->self[0], protocols[rq->q.protocol].title);
+		return false;
+	}
+	/* One that forwards nothing serves all that it is asked for, as Courier does; but who wrote `single` means
+	 * every node, and its session server refuses without a marker. */
+	if (rq->route.n == 0 || !rq->route.later || r == REPLICATED_SHARED || r == REPLICATED_SINGLE)
+		return true;
+	snprintf(why, AUTH_REASON_MAX,
+	    "this node (%s) is not the first mailhost, and serves the account only with its option replicated=shared "
+	    "or replicated=single",
+	    set->self[0]);
+	return false;
 }
 
 /* A node of the pool has chosen us among the hosts of the account: it knows that those before us are down, which we
@@ -82,11 +123,12 @@ static enum request_state refuse_loop(struct request *rq, const char *why)
 enum request_state step_route(struct request *rq)
 {
 	const struct forwarded *forwarded = &rq->q.forwarded;
+	char why[AUTH_REASON_MAX];
 
 	if (!route_of(rq->worker->a, rq->q.protocol, &rq->account, &rq->route))
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, rq->route.why);
 	if (rq->route.n == 0 || chosen_by_peer(rq))
-		return stay_here();
+		return may_serve(rq, why) ? stay_here(rq) : request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, why);
 	/* The last node may serve mail that is here, but not forward the login. */
 	if (forwarded->present && forwarded->ttl == 1)
 		return refuse_loop(rq, "was forwarded too often");
@@ -224,12 +266,16 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 }
 
 /* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then
- * those that are not. Waits only for the host to be tried next: false. A host that is this node takes the login if no
- * host before it is up; those after it do not matter then. */
+ * those that are not. Waits only for the host to be tried next: false. A host that is this node takes the login, if it
+ * may, when no host before it is up; those after it do not matter then. */
 static bool collect(struct request *rq, struct choice *c)
 {
+	char why[AUTH_REASON_MAX];
+
 	for (unsigned i = 0; i < rq->route.n && !c->here; i++) {
-		if (rq->route.host[i].self) {
+		if (rq->route.host[i].self && !may_serve(rq, why)) {
+			add_missing(c->up, why, "", "");
+		} else if (rq->route.host[i].self) {
 			c->here = c->up->ntargets == 0;
 			c->up->other_hosts = MAX(c->up->other_hosts, AUTH_OTHER_HOSTS_SELF);
 		} else if (!add_host(rq, i, c)) {
@@ -333,7 +379,7 @@ static bool lend_credentials(struct request *rq, struct auth_reply *r)
 	r->peer_credentials = AUTH_PEER_TOKEN_OR_MASTER;
 	str_copy(r->master_user, sizeof(r->master_user), a->ctx.set->proxy_PROXY_MASTER_USER);
 	str_copy(r->peer_password, sizeof(r->peer_password), a->ctx.set->proxy_PROXY_MASTER_PASSWORD);
-	return a->pool != NULL || r->master_user[0] != '\0';
+	return (a->pool != NULL && !r->local_server) || r->master_user[0] != '\0';
 }
 
 static enum request_state no_credentials(struct request *rq)
@@ -341,9 +387,9 @@ static enum request_state no_credentials(struct request *rq)
 	char reason[AUTH_REASON_MAX];
 
 	snprintf(reason, sizeof(reason),
-	    "%s reveals no password, which mailhost %s needs; the directory has no clear password, and neither a pool "
-	    "secret nor PROXY_MASTER_USER is set",
-	    auth_mech_name(rq->q.mech), rq->route.host[0].name);
+	    "%s reveals no password, which mailhost %s needs; the directory has no clear password, and %s",
+	    auth_mech_name(rq->q.mech), rq->here ? LOCAL_SERVER_HOST : rq->route.host[0].name,
+	    rq->here ? "PROXY_MASTER_USER is not set" : "neither a pool secret nor PROXY_MASTER_USER is set");
 	return request_refuse(rq, AUTH_VERDICT_CANNOT, reason);
 }
 
@@ -357,6 +403,84 @@ static uint8_t hops_left(const struct request *rq)
 	return (uint8_t)MAX(ttl - 1, 1); /* it is signed, and the last node reads 0 as 1 */
 }
 
+/* --- the local server --- */
+
+/* ERROR, of a connection, is a shortage of ours. */
+static bool is_our_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+/* The local server accepts connections more slowly than they come, as far as RQ may still wait for that. */
+static bool waits_in_line(struct request *rq)
+{
+	if (rq->line_since == 0)
+		rq->line_since = loop_now();
+	return loop_now() - rq->line_since < CROWD_PATIENCE && rq->worker->a->nfor_room < FOR_ROOM_MAX;
+}
+
+/* No connection to the socket of SERVER because of ERROR. One that has as many as it can hold, or that we could not
+ * even ask, is not down. */
+static enum request_state no_socket(struct request *rq, const struct local_server *server, int error)
+{
+	const struct peer_service service = { .protocol = rq->q.protocol, .addr = server->addr };
+	char reason[AUTH_REASON_MAX];
+	double now = clock_now();
+
+	if (error == EAGAIN && waits_in_line(rq))
+		return REQUEST_ROOM;
+	snprintf(reason, sizeof(reason), "the local server (LOCAL_%s) cannot be reached: unix:%s: %s",
+	    protocols[rq->q.protocol].title, server->sun.sun_path,
+	    error == EAGAIN ? "it does not accept the connections that wait there; is it stopped, or has it too few "
+	                      "processes or too short a listen queue?" :
+	                      strerror(error));
+	if (is_our_shortage(error))
+		snprintf(reason, sizeof(reason), "authd cannot connect to the local server (LOCAL_%s): %s%s",
+		    protocols[rq->q.protocol].title, strerror(error), error == EMFILE ? "; raise LimitNOFILE" : "");
+	else if (error != EAGAIN)
+		peers_failed(rq->worker->a->peers, &service, rq->worker->generation, now, now);
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+}
+
+/* Connects to the socket of SERVER: login workers reach no path. GRANT; else what comes instead. */
+static enum request_state connect_socket(struct request *rq, const struct local_server *server)
+{
+	int fd = net_connect_path(&server->sun);
+
+	if (fd == -1)
+		return no_socket(rq, server, errno);
+	request_reply_carries(fd);
+	return REQUEST_GRANT;
+}
+
+/* To the server of LOCAL_IMAP or LOCAL_POP3, in clear, whatever PROXY_TLS says of others. */
+static enum request_state to_local_server(struct request *rq)
+{
+	const struct local_server server = local_server_of(rq->worker->a->ctx.set, rq->q.protocol);
+	const struct peer_service service = { .protocol = rq->q.protocol, .addr = server.addr };
+	struct auth_reply *r = request_reply();
+	enum request_state next;
+
+	if (!local_server_is_other(&server)) /* the settings have changed while it waited for room */
+		return stay_here(rq);
+	memset(r, 0, sizeof(*r));
+	r->local_server = true;
+	add_target(r, LOCAL_SERVER_HOST, &server.addr, PEER_TLS_NONE);
+	next = find_room(rq, r);
+	if (next != REQUEST_GRANT)
+		return next;
+	if (!lend_credentials(rq, r))
+		return no_credentials(rq);
+	if (server.kind == LOCAL_SERVER_UNIX && (next = connect_socket(rq, &server)) != REQUEST_GRANT) {
+		mem_wipe(r->peer_password, sizeof(r->peer_password)); /* it may wait for long */
+		return next;
+	}
+	r->report_success = peers_suspect(rq->worker->a->peers, &service);
+	r->peer_ms = time_for_peers(rq);
+	r->ttl = hops_left(rq);
+	return REQUEST_GRANT;
+}
+
 enum request_state step_targets(struct request *rq)
 {
 	static struct auth_reply down;
@@ -364,12 +488,14 @@ enum request_state step_targets(struct request *rq)
 	struct choice c = { .up = r, .down = &down };
 	enum request_state next;
 
+	if (rq->here)
+		return to_local_server(rq);
 	memset(r, 0, sizeof(*r));
 	down.ntargets = 0;
 	if (!collect(rq, &c))
 		return REQUEST_ADDRESS;
 	if (c.here)
-		return stay_here();
+		return stay_here(rq);
 	if (r->ntargets == 0)
 		return no_target(rq, r);
 	next = find_room(rq, r);

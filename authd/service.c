@@ -5,6 +5,7 @@
 #include "authd/authd_private.h"
 #include "lib/die.h"
 #include "lib/str.h"
+#include "settings/replicated.h"
 
 double names_patience(const struct settings *set)
 {
@@ -43,7 +44,13 @@ bool route_of(const struct authd *a, enum protocol p, const struct account *acct
 	char mailhost[1024];
 	bool has = options_get(acct->options, "mailhost", mailhost, sizeof(mailhost));
 
-	return route_decide(out, has ? mailhost : NULL, &rules) && choose_tls(a, p, acct, out);
+	if (!route_decide(out, has ? mailhost : NULL, &rules))
+		return false;
+	if ((out->n > 1 || out->later) && replicated_of(acct->options) == REPLICATED_MISTAKE) {
+		out->why = "the option replicated is none of the words shared and single";
+		return false;
+	}
+	return choose_tls(a, p, acct, out);
 }
 
 bool name_with_domain(const struct settings *set, enum protocol p, const char *name, char out[ACCOUNT_NAME_MAX])

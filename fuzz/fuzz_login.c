@@ -43,6 +43,7 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	l->reply = &reply;
 	reply.peer_credentials = len % 3 == 0 ? AUTH_PEER_TOKEN_OR_MASTER : AUTH_PEER_CLIENT_PASSWORD;
 	reply.time = len % 2;
+	reply.local_server = len % 11 == 0;
 	strcpy(reply.master_user, len % 5 == 0 ? "" : "master");
 	l->password = mem_strdup(len % 2 == 0 ? "password" : "\xe4 ");
 	net_addr_parse(&reply.target[0].addr, "127.0.0.1", 1);

@@ -12,15 +12,17 @@
 
 enum { OWN_PAIRS = 7 }; /* that imap_id_forward() adds at most */
 
-static const char *const reserved[] = { "x-session-id", "x-session-ext-id", "x-originating-ip", "x-originating-port",
-	"x-connected-ip", "x-connected-port", "x-connected-name", "x-proxy-ttl", "x-client-transport", "x-multiplex" };
+/* Beginnings of keys by which nodes, and other makes of proxies, tell each other of a client: from the client they are
+ * passed on to nobody. */
+static const char *const reserved[] = { "x-session-", "x-originating-", "x-connected-", "x-proxy-",
+	"x-client-transport", "x-multiplex", "x-forward-", "x-waypost-" };
 
 static bool is_reserved(const char *key)
 {
 	for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
-		if (strcasecmp(key, reserved[i]) == 0)
+		if (strncasecmp(key, reserved[i], strlen(reserved[i])) == 0)
 			return true;
-	return strncasecmp(key, "x-forward-", 10) == 0 || strncasecmp(key, "x-waypost-", 10) == 0;
+	return false;
 }
 
 static bool quotable(const char *s)
@@ -103,10 +105,12 @@ void imap_id_forward(struct login *l, struct str *out, const char *tag)
 	str_adds(out, "\"x-session-id\" \"");
 	str_adds(out, h.session_id);
 	str_addc(out, '"');
-	add_pair(out, "x-originating-ip", net_addr_text(&h.client, ip));
-	add_pair(out, "x-originating-port", num_text(h.client.port, number));
 	add_pair(out, "x-proxy-ttl", num_text(h.ttl, number));
-	add_pair(out, "x-client-transport", h.tls ? "TLS" : "insecure");
+	if (peer_login_tells_client(l)) {
+		add_pair(out, "x-originating-ip", net_addr_text(&h.client, ip));
+		add_pair(out, "x-originating-port", num_text(h.client.port, number));
+		add_pair(out, "x-client-transport", h.tls ? "TLS" : "insecure");
+	}
 	if (h.signature != FORWARDED_SIGNATURE_NONE)
 		add_pair(out, "x-waypost-auth", forwarded_text_auth_make(&h, auth));
 	if (h.tls_words[0] != '\0' && l->peer.mark == NODE_MARK_OTHER)

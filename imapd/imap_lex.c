@@ -14,7 +14,7 @@ enum { LITERAL_HEAD_MAX = 32 }; /* "{" digits "+}" CR LF */
  * A number that does not fit is a literal larger than any limit. */
 static bool announces_literal(const char *line, size_t len, uint64_t *size, bool *sync)
 {
-	size_t end, at;
+	size_t end, at, before;
 
 	if (len < 4 || line[len - 1] != '}')
 		return false;
@@ -26,7 +26,13 @@ static bool announces_literal(const char *line, size_t len, uint64_t *size, bool
 	}
 	for (at = end; at > 0 && line[at - 1] >= '0' && line[at - 1] <= '9'; at--)
 		continue;
-	if (at == end || at < 2 || line[at - 1] != '{' || (line[at - 2] != ' ' && line[at - 2] != '('))
+	if (at == end || at < 2 || line[at - 1] != '{')
+		return false;
+	before = at - 2;
+	/* literal8 (RFC 3516): nothing here takes one, but the bytes of this one follow, and are no commands. */
+	if (line[before] == '~' && !*sync && before > 0)
+		before--;
+	if (line[before] != ' ' && line[before] != '(')
 		return false;
 	if (!num_parse(line + at, end - at, UINT64_MAX / 2, size))
 		*size = UINT64_MAX / 2;

@@ -439,7 +439,7 @@ static void context(struct login *l, struct str *out)
 {
 	const struct imap_login *il = l->data;
 
-	str_adds(out, il->tag);
+	str_adds(out, peer_login_is_program(l) ? IMAP_PEER_LOGIN_TAG : il->tag);
 }
 
 static void fini(struct login *l)

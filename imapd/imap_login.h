@@ -31,6 +31,8 @@ struct imap_login {
 
 /* The dialogue with an IMAP peer (imap_peer_login.c). */
 backend_line_fn imap_peer_line;
+/* Our tag of the login at a peer; a program that serves the account is told to answer with it. */
+#define IMAP_PEER_LOGIN_TAG "L"
 /* The reply to the client when the peer accepted the login. */
 void imap_accepted(struct login *l);
 

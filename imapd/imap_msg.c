@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/mem.h"
 
 enum { READ_MAX = 128 * 1024 }; /* larger files are mapped, so that only requested parts are read */
@@ -21,19 +22,12 @@ void imap_msg_init(struct imap_msg *msg, struct md_box *box, size_t i)
 
 static bool read_all(struct imap_msg *msg, int fd, size_t size)
 {
-	msg->text = mem_grow(NULL, size + 1);
-	while (msg->len < size) {
-		ssize_t n = read(fd, msg->text + msg->len, size - msg->len);
+	ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return false;
-		if (n == 0)
-			break;
-		msg->len += (size_t)n;
-	}
-	return true;
+	msg->text = mem_grow(NULL, size + 1);
+	n = fd_read_all(fd, msg->text, size);
+	msg->len = n < 0 ? 0 : (size_t)n;
+	return n >= 0;
 }
 
 static bool take_text(struct imap_msg *msg, int fd)

@@ -14,11 +14,14 @@
 
 /* Our tags, by which the peer's answers are recognized. */
 #define TAG_ID "I"
-#define TAG_LOGIN "L"
+#define TAG_LOGIN IMAP_PEER_LOGIN_TAG
 #define TAG_CAPABILITY "C"
 #define TAG_TLS "S"
 
-enum { ALERTS_MAX = 1000 }; /* bytes of alerts, after which no more are kept */
+enum {
+	ALERTS_MAX = 1000, /* bytes of alerts, after which no more are kept */
+	BEHIND_MAX = 8192  /* bytes behind the reply to the login that are kept */
+};
 
 enum state {
 	PEER_GREETING, /* waits for "* OK" */
@@ -28,7 +31,7 @@ enum state {
 	PEER_LITERAL_USER,
 	PEER_LITERAL_PASSWORD, /* waits for "+" to send the current literal */
 	PEER_LOGIN,            /* waits for the reply to the login */
-	PEER_CAPABILITY        /* logged in; waits for the list that IMAP_PROXY_FOREIGN wants */
+	PEER_CAPABILITY        /* logged in; waits for the list that tells_capability() wants */
 };
 
 /* CAP_NODE: what all our nodes can do, whatever their IMAP_CAPABILITY announces. */
@@ -312,7 +315,7 @@ static bool wants_starttls(const struct login *l)
 /* Logs in at a peer whose greeting, mark and capabilities are known as far as they ever are before that. */
 static enum backend_step begin_login(struct login *l, struct str *out)
 {
-	if (l->peer.mark == NODE_MARK_SELF)
+	if (peer_login_leads_back(l))
 		return peer_login_fail(l, FAILURE_SELF, "");
 	if (!peer_login_is_fit(l))
 		return peer_login_fail(l, FAILURE_CONTROL_CHARS, "");
@@ -347,7 +350,6 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	if (wants_starttls(l)) {
 		if (!text_is_word(word, len, "OK"))
 			return no_tls(l, all, word, len, line);
-		peer_login_take_greeting_in_clear(l, all);
 		str_adds(out, TAG_TLS " STARTTLS\r\n");
 		l->peer.state = PEER_STARTTLS;
 		return BACKEND_STEP_ASK;
@@ -368,7 +370,7 @@ static enum backend_step on_starttls(struct login *l, const char *line, struct s
 {
 	const char *rest = line, *word;
 	size_t len = take_word(&rest, &word);
-	bool ours = text_is_word(word, len, TAG_TLS), untagged = text_is_word(word, len, "*");
+	bool ours = len == 1 && word[0] == TAG_TLS[0], untagged = text_is_word(word, len, "*");
 
 	len = take_word(&rest, &word);
 	if (!ours || !text_is_word(word, len, "OK"))
@@ -378,13 +380,16 @@ static enum backend_step on_starttls(struct login *l, const char *line, struct s
 	return BACKEND_STEP_TLS;
 }
 
-/* A tagged line within TLS, before the login: the reply to CAPABILITY, in which our nodes have their mark. Older ones
- * are known by the mechanism that no other server has. */
-static enum backend_step on_secure(struct login *l, const char *line, struct str *out)
+/* A tagged line within TLS, before the login: the reply to CAPABILITY, in which our nodes have their mark; REST is what
+ * follows the tag. Every server knows the command: one that says NO to it wants no client now. */
+static enum backend_step on_secure(struct login *l, const char *line, const char *rest, struct str *out)
 {
+	const char *word;
+	size_t len = take_word(&rest, &word);
+
 	peer_login_take_greeting(l, line);
-	if ((l->peer.caps & CAP_TOKEN) != 0)
-		peer_login_is_old_node(l);
+	if (text_is_word(word, len, "NO"))
+		return on_refusal_of_all(l, rest);
 	return begin_login(l, out);
 }
 
@@ -411,6 +416,21 @@ static enum backend_step on_continue(struct login *l, struct str *out)
 
 /* --- replies --- */
 
+/* The client, who knows what we announce, is told what the peer can do. */
+static bool tells_capability(const struct login *l)
+{
+	return l->set->imapd_IMAP_PROXY_FOREIGN != 0 || l->reply->local_server;
+}
+
+static enum backend_step logged_in(struct login *l, struct str *out)
+{
+	if (!tells_capability(l) || l->peer.capability.len != 0)
+		return BACKEND_STEP_OK;
+	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
+	l->peer.state = PEER_CAPABILITY;
+	return BACKEND_STEP_MORE;
+}
+
 static enum backend_step on_login_answer(struct login *l, const char *line, struct str *out)
 {
 	const char *word;
@@ -427,11 +447,7 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 		return invalid(l, "it accepted a login before it got the credentials");
 	take_alert(l, "OK", line);
 	take_capability_code(l, line);
-	if (l->set->imapd_IMAP_PROXY_FOREIGN == 0 || l->peer.capability.len != 0)
-		return BACKEND_STEP_OK;
-	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
-	l->peer.state = PEER_CAPABILITY;
-	return BACKEND_STEP_MORE;
+	return logged_in(l, out);
 }
 
 /* Until the peer has told its capabilities within TLS, nothing of the login is sent. */
@@ -440,9 +456,17 @@ static enum backend_step go_on(const struct login *l)
 	return l->peer.state == PEER_SECURE ? BACKEND_STEP_ASK : BACKEND_STEP_MORE;
 }
 
-static enum backend_step on_untagged(struct login *l, const char *line)
+/* Keeps what follows "* " in a line behind the reply to the login: the session has begun there, so the client gets it
+ * behind its own reply. A line with a literal, which we do not have, and lines beyond a limit are dropped. */
+static void keep_behind(struct login *l, const char *line, bool has_literal)
 {
-	const char *word;
+	if (!has_literal && l->peer.behind.len + strlen(line) < BEHIND_MAX)
+		str_addf(&l->peer.behind, "* %s\r\n", line);
+}
+
+static enum backend_step on_untagged(struct login *l, const char *line, bool has_literal, struct str *out)
+{
+	const char *all = line, *word;
 	size_t len = take_word(&line, &word);
 
 	if (text_is_word(word, len, "CAPABILITY")) {
@@ -454,9 +478,18 @@ static enum backend_step on_untagged(struct login *l, const char *line)
 			keep_capability(l, line, strlen(line));
 		return go_on(l);
 	}
+	/* A program that was not told a tag (RFC 9051 section 7.1.4). */
+	if (text_is_word(word, len, "PREAUTH") && peer_login_is_program(l) && l->peer.state == PEER_LOGIN) {
+		take_capability_code(l, line);
+		return logged_in(l, out);
+	}
 	if (text_is_word(word, len, "BYE"))
 		return l->peer.state == PEER_SECURE ? on_refusal_of_all(l, line) :
 		                                      on_refusal(l, line, FAILURE_TEMPORARY);
+	if (l->peer.state == PEER_CAPABILITY) {
+		keep_behind(l, all, has_literal);
+		return BACKEND_STEP_MORE;
+	}
 	/* BAD is about our commands: Dovecot warns with it of a password sent in clear text. */
 	if (text_is_word(word, len, "OK") || text_is_word(word, len, "NO"))
 		take_alert(l, text_is_word(word, len, "OK") ? "OK" : "NO", line);
@@ -484,6 +517,8 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 	if (memchr(line, '\0', len) != NULL)
 		return wants_starttls(l) && l->peer.state <= PEER_STARTTLS ? no_tls(l, "a NUL byte", "", 0, "") :
 		                                                             invalid(l, "a NUL byte");
+	if (l->peer.state == PEER_GREETING && peer_login_is_program(l))
+		l->peer.state = PEER_LOGIN;
 	if (l->peer.state == PEER_GREETING)
 		return on_greeting(l, line, out);
 	if (l->peer.state == PEER_STARTTLS)
@@ -491,12 +526,12 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 	word_len = take_word(&rest, &word);
 	if (text_is_word(word, word_len, "*")) {
 		*skip = literal_behind(line, len);
-		return on_untagged(l, rest);
+		return on_untagged(l, rest, *skip != 0, out);
 	}
 	if (text_is_word(word, word_len, "+"))
 		return on_continue(l, out);
 	if (l->peer.state == PEER_SECURE)
-		return word_len == 1 && word[0] == TAG_CAPABILITY[0] ? on_secure(l, line, out) : invalid(l, line);
+		return word_len == 1 && word[0] == TAG_CAPABILITY[0] ? on_secure(l, line, rest, out) : invalid(l, line);
 	if (word_len == 1 && word[0] == TAG_LOGIN[0] && l->peer.state != PEER_CAPABILITY)
 		return on_login_answer(l, rest, out);
 	if (word_len == 1 && word[0] == TAG_CAPABILITY[0] && l->peer.state == PEER_CAPABILITY)
@@ -511,7 +546,7 @@ void imap_accepted(struct login *l)
 	const struct imap_login *il = l->data;
 
 	/* Tells the client the capabilities, which it may not know, or know differently from before the login. */
-	if (l->set->imapd_IMAP_PROXY_FOREIGN != 0 && l->peer.capability.len != 0)
+	if (tells_capability(l) && l->peer.capability.len != 0)
 		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);
 	str_add(&l->out, str_cstr(&l->peer.alerts), l->peer.alerts.len);
 	str_adds(&l->out, il->tag);
@@ -521,4 +556,5 @@ void imap_accepted(struct login *l)
 	str_adds(&l->out, "LOGIN Ok.");
 	client_reply_note(l, &l->out);
 	str_adds(&l->out, "\r\n");
+	str_add(&l->out, str_cstr(&l->peer.behind), l->peer.behind.len);
 }

@@ -179,6 +179,17 @@ static bool owner_is_right(struct imap_session *s)
 	return false;
 }
 
+/* True if this node may serve it, and no other does. */
+static bool node_is_right(struct imap_session *s)
+{
+	char why[SESSION_WHY_MAX];
+
+	if (session_may_serve(s->start, s->root.fd, why))
+		return true;
+	snprintf(s->root.why, sizeof(s->root.why), "%s: %s", s->root.path, why);
+	return false;
+}
+
 /* Answers the login with TEXT, which says nothing about the password. */
 static void say_unavailable(struct imap_session *s, const char *text)
 {
@@ -222,7 +233,7 @@ static bool begin(struct imap_session *s)
 		say_unavailable(s, "Your mailbox is closed for maintenance, please try again later.");
 		return false;
 	}
-	if (md_root_init(&s->root, s->start->maildir) != MD_OK || !owner_is_right(s)) {
+	if (md_root_init(&s->root, s->start->maildir) != MD_OK || !owner_is_right(s) || !node_is_right(s)) {
 		refuse_login(s);
 		return false;
 	}

@@ -37,7 +37,8 @@ static struct {
 	struct keyring *ring;
 	struct worker *workers;
 	ev_timer expiry; /* runs while there are retired keys */
-	bool whole;      /* the master has sent all that there was at the start */
+	bool coming;     /* the master has more to send */
+	bool lost;       /* something of it has come without its descriptor: all comes again */
 	/* The PEM of the key of which the master has not sent everything yet. */
 	struct str pem;
 	struct str ocsp;
@@ -100,12 +101,18 @@ static void sign(struct worker *w, const struct key_sign *m)
 		end_worker(w, "does not take the signatures that it has asked for");
 }
 
+/* What the master has is not all here. */
+static bool is_awaited(void)
+{
+	return keyd.coming || keyd.lost;
+}
+
 /* A key process that begins signs with what it has; for what comes, the one worker that may ask for it waits, but with
  * one request only: all its sessions wait with it. It may send that one twice, as the process before may have read
  * it. */
 static bool is_coming(const struct worker *w, const struct key_sign *m)
 {
-	return !keyd.whole && m->key != 0 && !keyring_has(keyd.ring, m->key) &&
+	return is_awaited() && m->key != 0 && !keyring_has(keyd.ring, m->key) &&
 	    (w->asked.request == 0 || w->asked.request == m->request);
 }
 
@@ -180,6 +187,16 @@ static void tell_each(uint32_t key, void *arg)
 	tell(arg, key);
 }
 
+/* If a worker lost its end of the channel, it gets another one. */
+static void replace_worker(unsigned slot, uint64_t generation)
+{
+	for (struct worker *w = keyd.workers, *next; w != NULL; w = next) {
+		next = w->next;
+		if (w->slot == slot && w->generation == generation)
+			on_worker_gone(w->chan, w);
+	}
+}
+
 static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uint64_t generation, int sock)
 {
 	struct worker *w;
@@ -188,6 +205,7 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 		close(sock);
 		return;
 	}
+	replace_worker(slot, generation);
 	w = mem_alloc(sizeof(*w));
 	w->slot = slot;
 	w->generation = generation;
@@ -198,16 +216,19 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 	if (chan_send(w->chan, &out, -1) != 0)
 		log_error("login worker %u was not told that its key process is new", w->slot);
 	keyring_each(keyd.ring, tell_each, w);
-	if (keyd.whole)
+	if (!is_awaited())
 		tell(w, 0);
 }
 
-static void on_go(struct role_ctx *ctx)
+/* Also long after the start: a worker that begins then waits for what a reload has brought. */
+static void on_keys(struct role_ctx *ctx UNUSED, bool coming)
 {
-	keyd.whole = true;
+	keyd.coming = coming;
+	keyd.lost = keyd.lost && !coming; /* all of them come */
+	if (is_awaited())
+		return;
 	tell_all(0);
 	catch_up(0);
-	role_ready(ctx);
 }
 
 /* --- keys --- */
@@ -326,6 +347,7 @@ static void on_key(struct role_ctx *ctx UNUSED, const struct control_key *m, int
 		str_fini_secret(&keyd.pem);
 	keyd.pem_key = m->key;
 	keyd.lacking = keyd.lacking || fd == -1;
+	keyd.lost = keyd.lost || fd == -1;
 	/* One that is there is passed again because another key process had refused it, or this one lacked another. */
 	if (!keyd.lacking && !keyring_has(keyd.ring, m->key) && read_file(fd, m) && !m->more)
 		take_key(m);
@@ -346,7 +368,7 @@ static void on_key_gone(struct role_ctx *ctx UNUSED, const struct control_key_go
 
 static const struct role_hooks hooks = {
 	.channel = on_channel,
-	.go = on_go,
+	.keys = on_keys,
 	.key = on_key,
 	.key_gone = on_key_gone,
 };

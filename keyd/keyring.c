@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@
 #include "lib/tls_issuers.h"
 #include "node/key_use.h"
 
-enum { PIECE = 4096 };
+enum { PIECE = 4096, SAFE_BITS = 112 };
 
 /* The keys for one use: mostly one, two while it is renewed. */
 struct use {
@@ -178,12 +179,24 @@ static EVP_PKEY *read_key(const void *pem, size_t len, bool *encrypted)
 	return key;
 }
 
+/* CERT is signed with a digest that is not safe, as OpenSSL's security level 2 has it: clients refuse it. OpenSSL 3.5
+ * does not look at that of a server's own certificate. */
+static bool is_signed_weakly(X509 *cert)
+{
+	int bits;
+
+	return (X509_get_extension_flags(cert) & EXFLAG_SS) == 0 &&
+	    X509_get_signature_info(cert, NULL, NULL, &bits, NULL) == 1 && bits < SAFE_BITS;
+}
+
 /* Login workers have libssl take it, too. NULL, or what is wrong, until the next call. */
 static const char *show(SSL_CTX *ctx, X509 *cert, bool first)
 {
 	static char text[160];
 	bool good = first ? SSL_CTX_use_certificate(ctx, cert) == 1 : SSL_CTX_add1_chain_cert(ctx, cert) == 1;
 
+	if (good && first && is_signed_weakly(cert))
+		return "its signature is made with a digest that is not safe, and clients refuse it; get another one";
 	if (good)
 		return NULL;
 	snprintf(text, sizeof(text), "OpenSSL does not take %s: %s; get another one",

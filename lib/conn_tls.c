@@ -21,8 +21,9 @@ enum {
  * the peer: some is free, more has to come with bytes. */
 enum { ASIDES_FREE = 32, ASIDE_BYTES = 64 * 1024 };
 
-/* What libssl holds of one connection: measured with OpenSSL 3.0, 42 and 14 KiB; 3.5 needs up to 28 for the latter. */
-enum { MEMORY_SHAKING = 44 * 1024, MEMORY_UP = 16 * 1024 };
+/* What libssl holds of one connection: measured with OpenSSL 3.0, 42 and 14 KiB; 3.5 needs up to 28 for the latter. And
+ * of a record, or a message, that has come in part. */
+enum { MEMORY_SHAKING = 44 * 1024, MEMORY_UP = 16 * 1024, MEMORY_PART = 17 * 1024 };
 
 /* The same of certificates that a client has shown, for each byte of them: libssl keeps them as long as the connection,
  * taken apart. Usual ones need 4 to 15 bytes; 56 who fills one with empty alternative names, as only somebody can whose
@@ -258,10 +259,11 @@ static SSL *to_call(struct tls *t)
 	return t->ssl;
 }
 
+/* After a failed write, which takes the socket's error, a reset looks like an end. */
 static void ended_silently(struct tls *t)
 {
 	broke(t, t->up ? "ended without close_notify" : ENDED_WITHIN, true, false);
-	t->cut = t->up;
+	t->cut = t->up && !t->out_broken;
 }
 
 static const char *reason(const struct tls *t)
@@ -509,6 +511,28 @@ static bool is_blocked(const struct tls *t)
 	return t->out.len != 0 && !t->held;
 }
 
+/* A message of the other side that came after the handshake is there in part: libssl writes nothing before it has the
+ * rest. */
+static bool is_within_message(const struct tls *t)
+{
+	return t->up && SSL_in_init(t->ssl) == 1;
+}
+
+/* There is no rest. */
+static bool is_never_whole(const struct tls *t)
+{
+	return is_within_message(t) && (t->ended || t->in_broken);
+}
+
+/* What the user waits for who only writes. Bytes for him stay inside. */
+static void read_rest(struct tls *t)
+{
+	char first;
+
+	if (may_read(t))
+		read_up(t, &first, 1, true);
+}
+
 static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 {
 	struct tls *t = tls_of(c);
@@ -520,9 +544,11 @@ static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 		flush(t);
 	if (t->shut)
 		broke(t, "the connection is shut", false, true);
+	else if (is_never_whole(t))
+		broke(t, "ended within a message of TLS", false, true);
 	if (t->out_broken)
 		return CONN_FAILED;
-	if (!t->up || is_blocked(t))
+	if (!t->up || is_blocked(t) || is_within_message(t))
 		return CONN_LATER;
 	n = SSL_write(to_call(t), p, (int)MIN(len, (size_t)CHUNK));
 	if (n <= 0 && judge(t, n))
@@ -534,8 +560,8 @@ static ssize_t tls_write(struct conn *c, const void *p, size_t len)
 /* libssl must not be asked to after a failure, or before there is anything to close. */
 static void say_end(struct tls *t)
 {
-	if (t->up && !t->out_broken)
-		SSL_shutdown(to_call(t));
+	if (t->up && !t->out_broken && SSL_shutdown(to_call(t)) < 0)
+		ERR_clear_error(); /* within a message of the other side nothing can be said */
 	t->shut = true;
 	flush(t);
 }
@@ -569,9 +595,9 @@ static int tls_events(const struct conn *c, int want)
 	const struct tls *t = tls_of(c);
 	int events = is_blocked(t) ? EV_WRITE : 0;
 
-	if (t->out_broken || t->up)
+	if (t->out_broken || is_never_whole(t) || (t->up && !is_within_message(t)))
 		events |= want & EV_WRITE;
-	else if (want != 0)
+	else if (want != 0 && t->answers < ANSWERS) /* as much as that is blocked */
 		events |= EV_READ;
 	if ((want & EV_READ) != 0 && !t->told && t->answers < ANSWERS)
 		events |= EV_READ;
@@ -591,6 +617,10 @@ static int tls_ready(struct conn *c, int revents)
 			shake(t);
 		return t->up || t->out_broken ? EV_WRITE : 0; /* what a user who writes has waited for */
 	}
+	if ((revents & EV_READ) != 0 && (t->base.want & EV_WRITE) != 0 && is_within_message(t)) {
+		read_rest(t);
+		ready |= is_within_message(t) && !is_never_whole(t) ? 0 : EV_WRITE;
+	}
 	if (t->out_broken || ((revents & EV_WRITE) != 0 && !is_blocked(t)))
 		ready |= EV_WRITE;
 	return ready;
@@ -608,12 +638,24 @@ static bool tls_is_up(const struct conn *c)
 	return tls_of(c)->up;
 }
 
+/* What libssl holds of T. With a part of a handshake message that came after the handshake it is as within one. */
+static size_t memory_of_libssl(const struct tls *t)
+{
+	bool shakes, part;
+
+	if (t->ssl == NULL)
+		return 0;
+	shakes = SSL_in_init(t->ssl) == 1;
+	/* "B": the body of a record, of which nothing may be there yet. */
+	part = (t->up && shakes) || SSL_has_pending(t->ssl) == 1 || SSL_rstate_string(t->ssl)[1] == 'B';
+	return (size_t)(shakes ? MEMORY_SHAKING : MEMORY_UP) + (part ? MEMORY_PART : 0);
+}
+
 static size_t tls_memory(const struct conn *c)
 {
 	const struct tls *t = tls_of(c);
-	size_t libssl = t->ssl == NULL ? 0 : t->up ? MEMORY_UP : MEMORY_SHAKING;
 
-	return sizeof(*t) + libssl + (size_t)t->shown * MEMORY_SHOWN + t->in.cap + t->out.cap;
+	return sizeof(*t) + memory_of_libssl(t) + (size_t)t->shown * MEMORY_SHOWN + t->in.cap + t->out.cap;
 }
 
 static bool tls_holds(const struct conn *c)

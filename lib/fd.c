@@ -1,4 +1,4 @@
-/* Waits for a descriptor; writes all of a text. */
+/* Waits for a descriptor; writes or reads all of a text. */
 #include "lib/fd.h"
 
 #include <errno.h>
@@ -42,4 +42,22 @@ bool fd_write_all(int fd, const void *p, size_t len)
 		len -= (size_t)n;
 	}
 	return true;
+}
+
+ssize_t fd_read_all(int fd, void *p, size_t len)
+{
+	size_t got = 0;
+
+	while (got < len) {
+		ssize_t n = read(fd, (char *)p + got, len - got);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	return (ssize_t)got;
 }

@@ -2,6 +2,8 @@
 #ifndef LIB_FD_H
 #define LIB_FD_H
 
+#include <sys/types.h>
+
 #include "lib/base.h"
 
 /* Waits until FD is ready for one of EVENTS (poll()'s). False, with errno, if clock_ms() reaches DEADLINE before
@@ -10,5 +12,8 @@ bool fd_wait(int fd, short events, int64_t deadline);
 
 /* Writes the LEN bytes at P, however many write()s it takes. False, with errno, if some of them cannot be written. */
 bool fd_write_all(int fd, const void *p, size_t len);
+/* Reads LEN bytes to P, however many read()s it takes. How many there were: fewer if FD ends before; -1, with errno, if
+ * it cannot be read. */
+ssize_t fd_read_all(int fd, void *p, size_t len);
 
 #endif

@@ -14,7 +14,11 @@ struct path_attr {
 	int32_t parent_fd;
 } __attribute__((packed));
 
-enum { RULE_PATH_BENEATH = 1, CREATE_VERSION = 1 };
+struct port_attr {
+	uint64_t allowed, port;
+};
+
+enum { RULE_PATH_BENEATH = 1, RULE_NET_PORT = 2, CREATE_VERSION = 1 };
 
 long landlock_abi(void)
 {
@@ -59,6 +63,13 @@ bool landlock_allow(int rules, int dir, const char *name, uint64_t access)
 	return ok;
 }
 
+bool landlock_allow_port(int rules, uint16_t port, uint64_t access)
+{
+	struct port_attr p = { .allowed = access, .port = port };
+
+	return syscall(SYS_landlock_add_rule, rules, RULE_NET_PORT, &p, 0) == 0;
+}
+
 bool landlock_enter(int rules)
 {
 	bool ok = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_landlock_restrict_self, rules, 0) == 0;
@@ -80,6 +91,11 @@ int landlock_new(struct landlock *what UNUSED)
 }
 
 bool landlock_allow(int rules UNUSED, int dir UNUSED, const char *name UNUSED, uint64_t access UNUSED)
+{
+	return false;
+}
+
+bool landlock_allow_port(int rules UNUSED, uint16_t port UNUSED, uint64_t access UNUSED)
 {
 	return false;
 }

@@ -31,6 +31,8 @@ long landlock_abi(void);
 int landlock_new(struct landlock *what);
 /* RULES allow ACCESS below the directory (or to the file) NAME in the directory DIR. False: it cannot be opened. */
 bool landlock_allow(int rules, int dir, const char *name, uint64_t access);
+/* RULES allow ACCESS with the TCP port PORT; 0, for binding: one that the system chooses. False: the kernel cannot. */
+bool landlock_allow_port(int rules, uint16_t port, uint64_t access);
 /* RULES, which is closed, apply to the process, and no_new_privs is set. False: they do not. */
 bool landlock_enter(int rules);
 

@@ -18,6 +18,7 @@ lib_liblib_a_SOURCES = \
 	lib/msg.c lib/msg.h \
 	lib/net.c lib/net.h \
 	lib/num.c lib/num.h \
+	lib/program.c lib/program.h \
 	lib/proxy_header.c lib/proxy_header.h \
 	lib/race.c lib/race.h \
 	lib/rnd.c lib/rnd.h \

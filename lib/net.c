@@ -258,7 +258,22 @@ int net_listen(const struct net_addr *a, int backlog)
 	return -1;
 }
 
+/* FD will connect from FROM, with a port that is chosen then: one that is in use may be used for another peer. */
+static int bind_to(int fd, const struct net_addr *from)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = net_addr_to(from, &ss);
+
+	set_flag(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT); /* for IPv6 too */
+	return bind(fd, (struct sockaddr *)&ss, len);
+}
+
 int net_connect(const struct net_addr *a)
+{
+	return net_connect_from(a, NULL);
+}
+
+int net_connect_from(const struct net_addr *a, const struct net_addr *from)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = net_addr_to(a, &ss);
@@ -269,7 +284,23 @@ int net_connect(const struct net_addr *a)
 		return -1;
 	set_flag(fd, IPPROTO_TCP, TCP_NODELAY);
 	set_flag(fd, SOL_SOCKET, SO_KEEPALIVE);
-	if (connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS)
+	if (from != NULL && bind_to(fd, from) != 0)
+		saved = EADDRNOTAVAIL; /* whatever is wrong with it, it is not the peer */
+	else if (connect(fd, (struct sockaddr *)&ss, len) == 0 || errno == EINPROGRESS)
+		return fd;
+	else
+		saved = errno;
+	close(fd);
+	errno = saved;
+	return -1;
+}
+
+int net_connect_path(const struct sockaddr_un *sun)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int saved;
+
+	if (fd == -1 || connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) == 0)
 		return fd;
 	saved = errno;
 	close(fd);

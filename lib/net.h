@@ -4,6 +4,7 @@
 #define LIB_NET_H
 
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "lib/msg.h"
 
@@ -57,6 +58,12 @@ int net_listen(const struct net_addr *a, int backlog);
 /* A non-blocking socket with TCP_NODELAY and SO_KEEPALIVE that has begun to connect; the caller waits for it to become
  * readable or writable. The descriptor, or -1 with errno. */
 int net_connect(const struct net_addr *a);
+/* The same from the address FROM of this machine, of the same family, whose port must be 0; NULL: the system chooses.
+ * EADDRNOTAVAIL: the machine does not have FROM, or no port is free there. */
+int net_connect_from(const struct net_addr *a, const struct net_addr *from);
+/* A non-blocking socket that is connected to the one at SUN's path. The descriptor, or -1 with errno; EAGAIN: it does
+ * not accept as fast as others come. */
+int net_connect_path(const struct sockaddr_un *sun);
 /* The pending error of a connecting socket (0: none). */
 int net_error(int fd);
 

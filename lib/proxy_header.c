@@ -6,7 +6,6 @@
 
 #include "lib/mem.h"
 #include "lib/num.h"
-#include "lib/str.h"
 
 /* Section 2.2: no protocol of text begins so. */
 static const char signature[] = { '\r', '\n', '\r', '\n', '\0', '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
@@ -28,7 +27,8 @@ enum {
 	TLV_SSL_CIPHER = 0x23,
 	SSL_HEAD = 5, /* client flags, verify */
 	CLIENT_SSL = 0x01,
-	CLIENT_CERT = 0x02 | 0x04 /* shown on this connection; in the session that was resumed */
+	CLIENT_CERT_CONN = 0x02,
+	CLIENT_CERT = CLIENT_CERT_CONN | 0x04 /* shown on this connection; in the session that was resumed */
 };
 
 static uint16_t get_u16(const char *p)
@@ -282,4 +282,121 @@ enum proxy_header_state proxy_header_take(struct proxy_header *h, const char *p,
 	if (state == PROXY_HEADER_DONE)
 		*f = found;
 	return state;
+}
+
+/* --- writing --- */
+
+/* The family that both addresses can be written in; 0: one is none. */
+static uint16_t common_family(const struct proxy_header_facts *f)
+{
+	if (f->client.family == 0 || f->server.family == 0)
+		return 0;
+	return f->client.family == AF_INET && f->server.family == AF_INET ? AF_INET : AF_INET6;
+}
+
+/* The bytes of A in FAMILY; returns their number. */
+static size_t address_bytes(const struct net_addr *a, uint16_t family, uint8_t ip[16])
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	if (a->family == family) {
+		memcpy(ip, a->ip, 16);
+		return family == AF_INET ? 4 : 16;
+	}
+	memcpy(ip, mapped, sizeof(mapped));
+	memcpy(ip + sizeof(mapped), a->ip, 4);
+	return 16;
+}
+
+static void add_address_text(struct str *out, const struct net_addr *a, uint16_t family)
+{
+	char ip[NET_IP_TEXT_MAX];
+
+	str_addf(out, " %s%s", a->family == family ? "" : "::ffff:", net_addr_text(a, ip));
+}
+
+static void write_text(struct str *out, const struct proxy_header_facts *f)
+{
+	uint16_t family = common_family(f);
+
+	if (family == 0) {
+		str_adds(out, "PROXY UNKNOWN\r\n");
+		return;
+	}
+	str_addf(out, "PROXY %s", family == AF_INET ? "TCP4" : "TCP6");
+	add_address_text(out, &f->client, family);
+	add_address_text(out, &f->server, family);
+	str_addf(out, " %u %u\r\n", f->client.port, f->server.port);
+}
+
+static void add_u16(struct str *out, size_t n)
+{
+	str_addc(out, (char)(n >> 8));
+	str_addc(out, (char)(n & 0xff));
+}
+
+static void add_address_bytes(struct str *out, const struct net_addr *a, uint16_t family)
+{
+	uint8_t ip[16];
+	size_t len = address_bytes(a, family, ip);
+
+	str_add(out, ip, len);
+}
+
+static void add_tlv(struct str *out, uint8_t type, const char *p, size_t len)
+{
+	str_addc(out, (char)type);
+	add_u16(out, len);
+	str_add(out, p, len);
+}
+
+static void add_tls(struct str *out, const struct proxy_header_facts *f)
+{
+	struct str ssl = STR_INIT;
+
+	str_addc(&ssl, (char)(CLIENT_SSL | (f->tls_verified ? CLIENT_CERT_CONN : 0)));
+	str_add(&ssl, f->tls_verified ? "\0\0\0\0" : "\0\0\0\1", 4);
+	if (f->tls_version[0] != '\0')
+		add_tlv(&ssl, TLV_SSL_VERSION, f->tls_version, strlen(f->tls_version));
+	if (f->tls_cipher[0] != '\0')
+		add_tlv(&ssl, TLV_SSL_CIPHER, f->tls_cipher, strlen(f->tls_cipher));
+	add_tlv(out, TLV_SSL, ssl.data, ssl.len);
+	str_fini(&ssl);
+}
+
+/* The byte that says which addresses there are. */
+static char binary_kind(uint16_t family)
+{
+	int number = family == AF_INET ? FAMILY_INET : FAMILY_INET6;
+
+	return family == 0 ? FAMILY_UNSPEC : (char)(number << 4 | TRANSPORT_STREAM);
+}
+
+static void write_binary(struct str *out, const struct proxy_header_facts *f)
+{
+	uint16_t family = common_family(f);
+	struct str body = STR_INIT;
+
+	if (family != 0) {
+		add_address_bytes(&body, &f->client, family);
+		add_address_bytes(&body, &f->server, family);
+		add_u16(&body, f->client.port);
+		add_u16(&body, f->server.port);
+	}
+	if (f->tls)
+		add_tls(&body, f);
+	str_add(out, signature, sizeof(signature));
+	str_addc(out, COMMAND_PROXY);
+	str_addc(out, binary_kind(family));
+	add_u16(out, body.len);
+	str_add(out, str_cstr(&body), body.len);
+	str_fini(&body);
+}
+
+void proxy_header_write(struct str *out, unsigned version, const struct proxy_header_facts *f)
+{
+	if (version == 1)
+		write_text(out, f);
+	else
+		write_binary(out, f);
 }

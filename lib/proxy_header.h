@@ -4,6 +4,7 @@
 #define LIB_PROXY_HEADER_H
 
 #include "lib/net.h"
+#include "lib/str.h"
 
 enum {
 	PROXY_HEADER_MAX = 2048, /* bytes of one, with its end: version 1 has at most 107, version 2 some hundred */
@@ -37,6 +38,11 @@ struct proxy_header {
  * *USED of them. Texts in F are printable. F is set with PROXY_HEADER_DONE only. */
 enum proxy_header_state proxy_header_take(struct proxy_header *h, const char *p, size_t len, size_t *used,
     struct proxy_header_facts *f);
+
+/* Appends the header of version VERSION (1 or 2) that says F, of which `proxied` is taken for true; unique_id is left
+ * out, and in version 1, which has no room for it, TLS. Where one address is IPv4 and the other IPv6, that of IPv4 is
+ * written as a mapped one. */
+void proxy_header_write(struct str *out, unsigned version, const struct proxy_header_facts *f);
 
 /* The LEN bytes at P, the first of a connection, are those of a header. For where none is expected. */
 bool proxy_header_begins(const char *p, size_t len);

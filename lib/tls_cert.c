@@ -19,7 +19,7 @@ struct check {
 	X509 *const *chain;
 	unsigned n;
 	bool is_client;
-	const char *authorities; /* PEM file of more that are believed; NULL: none */
+	X509_STORE *trusted; /* NULL: not known */
 	tls_cert_tell_fn *tell;
 	void *arg;
 };
@@ -170,7 +170,6 @@ static const char *from_environment(const char *name, const char *otherwise)
 	return value != NULL ? value : otherwise;
 }
 
-/* The machine has a list of authorities: without one it can say nothing of what clients trust. */
 static bool machine_trusts(void)
 {
 	const char *file = from_environment(X509_get_default_cert_file_env(), X509_get_default_cert_file());
@@ -185,28 +184,33 @@ static bool machine_trusts(void)
 	return any;
 }
 
-/* X509_V_OK, or why a client that trusts what the machine does would not take the chain, whatever the time is. */
+X509_STORE *tls_cert_machine(void)
+{
+	X509_STORE *store = machine_trusts() ? X509_STORE_new() : NULL;
+
+	if (store != NULL)
+		X509_STORE_set_default_paths(store);
+	ERR_clear_error();
+	return store;
+}
+
+/* X509_V_OK, or why a client would not take the chain, whatever the time is. */
 static int verdict_of(const struct check *c)
 {
-	X509_STORE *store = X509_STORE_new();
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
 	STACK_OF(X509) *rest = sk_X509_new_null();
 	int verdict;
 
-	if (store == NULL || ctx == NULL || rest == NULL)
+	if (ctx == NULL || rest == NULL)
 		die_fatal("OpenSSL has no memory");
-	X509_STORE_set_default_paths(store);
-	if (c->authorities != NULL)
-		X509_STORE_load_file(store, c->authorities);
 	for (unsigned i = 1; i < c->n; i++)
 		sk_X509_push(rest, c->chain[i]);
-	if (X509_STORE_CTX_init(ctx, store, c->chain[0], rest) != 1)
+	if (X509_STORE_CTX_init(ctx, c->trusted, c->chain[0], rest) != 1)
 		die_fatal("OpenSSL has no memory");
 	X509_STORE_CTX_set_default(ctx, c->is_client ? "ssl_client" : "ssl_server");
 	X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx), X509_V_FLAG_NO_CHECK_TIME);
 	verdict = X509_verify_cert(ctx) == 1 ? X509_V_OK : X509_STORE_CTX_get_error(ctx);
 	X509_STORE_CTX_free(ctx);
-	X509_STORE_free(store);
 	sk_X509_free(rest);
 	ERR_clear_error();
 	return verdict;
@@ -226,7 +230,7 @@ static void tell_unknown_issuer(const struct check *c)
 
 static void check_trust(const struct check *c)
 {
-	int verdict = machine_trusts() ? verdict_of(c) : X509_V_OK;
+	int verdict = c->trusted != NULL ? verdict_of(c) : X509_V_OK;
 
 	if (is_its_own_issuer(c->chain[0]))
 		tell(c, false,
@@ -309,10 +313,10 @@ static void check_names(const struct check *c, const char *name)
 	ERR_clear_error();
 }
 
-void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, const char *authorities,
-    int64_t now, tls_cert_tell_fn *fn, void *arg)
+void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, X509_STORE *trusted, int64_t now,
+    tls_cert_tell_fn *fn, void *arg)
 {
-	const struct check c = { chain, n, is_client, authorities, fn, arg };
+	const struct check c = { chain, n, is_client, trusted, fn, arg };
 
 	check_periods(&c, now);
 	check_use(&c);

@@ -31,16 +31,19 @@ unsigned tls_cert_names(const X509 *cert, struct str *out);
 /* Whether CERT is for HOST, a name or an address as text, by its subjectAltName (RFC 9525). */
 bool tls_cert_is_for(X509 *cert, const char *host);
 
+/* Whom this machine trusts, to be freed. Slow: some ten milliseconds. NULL: it has no list of authorities, and can say
+ * nothing of what clients trust. */
+X509_STORE *tls_cert_machine(void);
+
 /* Is told of each finding: a mistake, because of which clients fail, or not. TEXT is a phrase with the remedy; names in
  * it can hold any byte. */
 typedef void tls_cert_tell_fn(void *arg, bool mistake, const char *text);
 
 /* What clients would say at NOW, in unix seconds, of the N certificates (at least 1) in CHAIN: period, order, use, and
- * names. NAME is the host that clients mean with it (RFC 9525: a subject is no name); NULL: not known. Whom clients
- * trust is taken from the machine's own list, if it has one, and AUTHORITIES, a PEM file of more; NULL: no more.
- * IS_CLIENT: it is a client's that servers look at, so names do not count. */
-void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, const char *authorities,
-    int64_t now, tls_cert_tell_fn *tell, void *arg);
+ * names. NAME is the host that clients mean with it (RFC 9525: a subject is no name); NULL: not known. TRUSTED: whom
+ * clients trust; NULL: not known. IS_CLIENT: it is a client's that servers look at, so names do not count. */
+void tls_cert_check(X509 *const *chain, unsigned n, bool is_client, const char *name, X509_STORE *trusted, int64_t now,
+    tls_cert_tell_fn *tell, void *arg);
 /* The first mistake in period, order and use, appended to WHY; it needs no file. *UNTIL: when it is none any more, in
  * unix seconds; INT64_MAX: never. False: there is none. */
 bool tls_cert_fault(X509 *const *chain, unsigned n, bool is_client, int64_t now, int64_t *until, struct str *why);

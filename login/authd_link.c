@@ -243,7 +243,7 @@ static struct auth_reply *read_reply(struct authd_link *a, struct msgr *m, struc
 	return r;
 }
 
-static void on_auth_reply(struct authd_link *a, struct msgr *m)
+static void on_auth_reply(struct authd_link *a, struct msgr *m, int fd)
 {
 	struct login *l;
 	struct auth_reply *r = read_reply(a, m, &l);
@@ -256,6 +256,8 @@ static void on_auth_reply(struct authd_link *a, struct msgr *m)
 	}
 	if (l == NULL || !exchange_waits(l)) {
 		drop_reply(a, &r); /* its client has gone */
+		if (fd != -1)
+			close(fd);
 		return;
 	}
 	if (ok && r->other_hosts != AUTH_OTHER_HOSTS_NONE && !auth_mech_tells_password(l->mech)) {
@@ -268,7 +270,7 @@ static void on_auth_reply(struct authd_link *a, struct msgr *m)
 		a->logins_ok++;
 	else
 		a->logins_failed++;
-	a->hooks->reply(l, r);
+	a->hooks->reply(l, r, fd);
 }
 
 static void on_auth_challenge(struct authd_link *a, struct msgr *r)
@@ -309,11 +311,13 @@ static void on_ticket_keys(struct authd_link *a, struct msgr *r)
 
 static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 {
+	if (r->type == AUTH_REPLY) {
+		on_auth_reply(arg, r, fd);
+		return;
+	}
 	if (fd != -1)
 		close(fd);
-	if (r->type == AUTH_REPLY)
-		on_auth_reply(arg, r);
-	else if (r->type == AUTH_CHALLENGE)
+	if (r->type == AUTH_CHALLENGE)
 		on_auth_challenge(arg, r);
 	else if (r->type == AUTH_TICKET_KEYS)
 		on_ticket_keys(arg, r);

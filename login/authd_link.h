@@ -16,8 +16,9 @@ struct authd_link;
 
 /* ARG is authd_link_new()'s. The first two may end their login, and others. */
 struct authd_link_hooks {
-	/* The verdict on L's credentials, which the callee frees. NULL: an answer that cannot be used. */
-	void (*reply)(struct login *l, struct auth_reply *a);
+	/* The verdict on L's credentials, which the callee frees. NULL: an answer that cannot be used. STREAM, if not
+	 * -1, leads to the local server and is taken over. */
+	void (*reply)(struct login *l, struct auth_reply *a, int stream);
 	/* The challenge that L wants; NULL, only for one in GREETING: there is none. */
 	void (*challenge)(struct login *l, const char *text);
 	/* New keys of session tickets. */

@@ -40,6 +40,9 @@ static const struct {
 	    CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_NO_SERVER] = { AUTH_VERDICT_UNAVAILABLE, "cannot start a session server; see the lines of spawn",
 	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
+	[FAILURE_NO_DESCRIPTOR] = { AUTH_VERDICT_UNAVAILABLE,
+	    "no descriptor is left for the connection to the local server; raise LimitNOFILE", LATER,
+	    CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_KICKED] = { AUTH_VERDICT_UNAVAILABLE, "ended by waypost kick", "Disconnected by the administrator.",
 	    CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_CONTROL_CHARS] = { AUTH_VERDICT_UNAVAILABLE,
@@ -103,6 +106,14 @@ static const struct {
 	    "proxy loop: mailhost %h at %a is this node itself, whose name is %n: change mailhost to that name, or set "
 	    "PROXY_HOSTNAME of this node to %h",
 	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
+	[FAILURE_LOCAL_SELF] = { AUTH_VERDICT_LOOP,
+	    "the local server at %a is Waypost, this node or another: LOCAL_IMAP and LOCAL_POP3 name a server of "
+	    "another kind; for another node set mailhost",
+	    LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
+	[FAILURE_LOCAL_TLS] = { AUTH_VERDICT_CANNOT,
+	    "the local server at %a accepts no logins without TLS: let it accept them from this machine. It said: %s",
+	    "The server of this mailbox accepts logins over TLS only; please contact the administrator.",
+	    CODES("CONTACTADMIN", "SYS/PERM") },
 	[FAILURE_NO_MASTER] = { AUTH_VERDICT_CANNOT,
 	    NEEDS_PASSWORD "it is not a node with our pool secret, and PROXY_MASTER_USER is not set", ITSELF,
 	    CODES("CONTACTADMIN", "SYS/PERM") },
@@ -140,6 +151,11 @@ enum login_failure failure_of_verdict(enum auth_verdict v)
 	};
 
 	return failures[v];
+}
+
+enum login_failure failure_of_local(enum login_failure f)
+{
+	return f == FAILURE_SELF ? FAILURE_LOCAL_SELF : f == FAILURE_NEEDS_TLS ? FAILURE_LOCAL_TLS : f;
 }
 
 const char *failure_word(enum login_failure f)

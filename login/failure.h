@@ -17,6 +17,7 @@
 	X(AUTHZID)       /* the same */ \
 	X(NO_AUTHD)      /* there is no authd */ \
 	X(NO_SERVER)     /* no session server could be started */ \
+	X(NO_DESCRIPTOR) /* there is no room for the connection to the local server */ \
 	X(KICKED)        /* an operator has ended the account's sessions meanwhile */ \
 	X(CONTROL_CHARS) /* the credentials have control characters and go to no peer */ \
 	X(UNREACHABLE)   /* none of the peer's addresses greeted */ \
@@ -37,6 +38,8 @@
 	X(ALERT)         /* it gives the reason in a text for the user, which the client gets */ \
 	X(TOO_SOON)      /* the last login was a moment ago */ \
 	X(SELF)          /* the peer is this node */ \
+	X(LOCAL_SELF)    /* the local server is this node or another */ \
+	X(LOCAL_TLS)     /* NEEDS_TLS of the local server */ \
 	X(NO_MASTER)     /* the password is not known, the peer accepts no token, and there is no PROXY_MASTER_USER */ \
 	X(NO_PLAIN)      /* the same, and the peer has no SASL PLAIN for that user */
 enum login_failure {
@@ -55,6 +58,8 @@ struct failure_facts {
 };
 
 enum login_failure failure_of_verdict(enum auth_verdict v);
+/* The same failure as F where the peer is the local server, in other words: nothing is wrong with a mailhost. */
+enum login_failure failure_of_local(enum login_failure f);
 /* TEXT, with which a peer refuses a login, says that it requires TLS, or refuses plain passwords. */
 bool failure_wants_tls(const char *text);
 /* The first words of its line in the log. */

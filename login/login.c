@@ -1,6 +1,7 @@
 /* The engine of a login: every change of its state, from greeting to hand-over. */
 #include "login/login.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +26,9 @@
 #include "login/spawn_link.h"
 #include "login/stranger_limits.h"
 #include "login/tls_peers.h"
+#include "proxy/source.h"
+#include "settings/local_server.h"
+#include "settings/peer_header.h"
 #include "settings/protocol.h"
 
 enum {
@@ -615,12 +619,45 @@ static SSL *peer_tls(const struct login *l, const struct auth_target *t)
 	return ssl;
 }
 
+/* Whom LOCAL_IMAP or LOCAL_POP3 names, as it stands there; the setting, if authd has newer ones. */
+static const char *local_server(const struct login *l)
+{
+	static char setting[32];
+	const char *text = protocol_settings(l->set, l->dialect->protocol).local_server;
+	struct local_server s;
+
+	if (local_server_parse(&s, text) == NULL && s.kind != LOCAL_SERVER_BUILTIN)
+		return text;
+	snprintf(setting, sizeof(setting), "LOCAL_%s", protocols[l->dialect->protocol].title);
+	return setting;
+}
+
 static SSL *on_peer_tls(unsigned target, bool is_new, void *arg)
 {
 	struct login *l = arg;
 	const struct auth_target *t = &l->reply->target[target];
 
 	return t->tls == (is_new ? PEER_TLS_IMPLICIT : PEER_TLS_STARTTLS) ? peer_tls(l, t) : NULL;
+}
+
+/* Whom the connection to that target is for, by the PROXY protocol. The client has connected to us, but the peer shall
+ * see its own address as ever. */
+static void add_peer_header(unsigned target, struct str *out, void *arg)
+{
+	const struct login *l = arg;
+	const struct auth_reply *a = l->reply;
+	const struct auth_target *t = &a->target[target];
+	unsigned version = peer_header_of(l->set->proxy_PROXY_PROTOCOL_SEND, t->host, &t->addr);
+	struct proxy_header_facts f = { .client = a->client, .server = t->addr, .tls = a->client_tls };
+	size_t len = strcspn(a->client_tls_words, ":");
+
+	if (version == 0 || t->addr.family == 0) /* a socket or a program of this node has no address to name */
+		return;
+	if (f.tls && a->client_tls_words[len] == ':') {
+		memcpy(f.tls_version, a->client_tls_words, len);
+		str_copy(f.tls_cipher, strcspn(a->client_tls_words + len + 1, ":") + 1, a->client_tls_words + len + 1);
+	}
+	proxy_header_write(out, version, &f);
 }
 
 static void on_peer_health(unsigned target, enum peer_result result, uint32_t took, void *arg)
@@ -691,7 +728,10 @@ static void add_unreached(const struct login *l, const struct backend *b, unsign
 		str_addf(out, " (%s)", tls_peers_remedy(verdict));
 	else if (error[0] != '\0' && t->tls == PEER_TLS_NONE &&
 	    t->addr.port == protocols[l->dialect->protocol].tls_port)
-		str_adds(out, " (that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for this mailhost)");
+		str_adds(out,
+		    l->reply->local_server ?
+		        " (that port is for TLS: give the local server a port or socket without)" :
+		        " (that port is for TLS: set PROXY_TLS, or PROXY_TLS_PEERS for this mailhost)");
 }
 
 /* The login was begun at none of the targets. */
@@ -716,24 +756,29 @@ static void peer_unreached(struct login *l, const struct backend *b)
 	str_fini(&all);
 }
 
-/* The last target tried has failed the login, or said why it was not begun. */
-static void peer_failed(struct login *l, const struct backend *b, enum login_failure f)
+/* The last target tried has failed the login, or (BEGUN is false) said why it was not begun. */
+static void peer_failed(struct login *l, const struct backend *b, enum login_failure f, bool begun)
 {
-	char ip[NET_IP_TEXT_MAX], at[NET_IP_TEXT_MAX + 8];
+	char ip[NET_IP_TEXT_MAX], text[NET_IP_TEXT_MAX + 8];
 	const struct net_addr *addr = backend_addr(b);
+	const char *at = l->reply->local_server ? local_server(l) : text;
 	const char *host = peer_login_target(l)->host;
 	struct str said = STR_INIT;
 
+	if (l->reply->local_server)
+		f = failure_of_local(f);
 	if (f == FAILURE_SELF)
 		authd_link_peer_trouble(l->env->authd, l->dialect->protocol, PEER_TROUBLE_SELF, host, addr, "");
 	else if (f == FAILURE_NEEDS_TLS)
 		authd_link_peer_trouble(l->env->authd, l->dialect->protocol, PEER_TROUBLE_TLS, host, addr, "");
-	snprintf(at, sizeof(at), "[%s]:%u", net_addr_text(addr, ip), addr->port);
+	snprintf(text, sizeof(text), "[%s]:%u", net_addr_text(addr, ip), addr->port);
 	str_adds(&said, l->peer.failed ? l->peer.said : backend_error(b, backend_index(b)));
 	for (unsigned i = 0; i < backend_index(b); i++) {
 		str_addf(&said, "; before that, mailhost %s: ", l->reply->target[i].host);
 		add_unreached(l, b, i, &said);
 	}
+	if (!begun && l->reply->reason[0] != '\0')
+		str_addf(&said, "; %s", l->reply->reason);
 	fail(l, f, (struct failure_facts){ .host = host, .at = at, .said = str_cstr(&said) });
 	str_fini(&said);
 }
@@ -794,7 +839,7 @@ static void peer_done(struct login *l, const struct backend *b, enum backend_res
 	if (f == FAILURE_UNREACHABLE)
 		peer_unreached(l, b);
 	else
-		peer_failed(l, b, f);
+		peer_failed(l, b, f, result != BACKEND_UNREACHABLE);
 }
 
 static void on_peer_done(struct backend *b, enum backend_result result, void *arg)
@@ -814,9 +859,29 @@ static double peer_time(struct login *l)
 	return l->reply->other_hosts == AUTH_OTHER_HOSTS_UNRESOLVED && !l->retried ? left / 2 : left;
 }
 
-static void start_peer(struct login *l)
+static int connect_peer(const struct net_addr *to, const char **why, void *arg)
 {
-	static const struct backend_fns fns = { on_peer_line, on_peer_why, on_peer_done, on_peer_health, on_peer_tls };
+	const struct login *l = arg;
+	int fd;
+
+	if (l->reply->local_server) /* it may believe this machine more than others */
+		return net_connect(to);
+	fd = source_connect(l->env->source, to);
+	if (fd == -1 && errno == EADDRNOTAVAIL)
+		*why = source_no_address(l->env->source, to);
+	return fd;
+}
+
+/* STREAM, if not -1, leads to the only target, which has no address then. */
+static void start_peer(struct login *l, int stream)
+{
+	static const struct backend_fns fns = { .line = on_peer_line,
+		.why = on_peer_why,
+		.done = on_peer_done,
+		.health = on_peer_health,
+		.first = add_peer_header,
+		.tls = on_peer_tls,
+		.connect = connect_peer };
 	struct net_addr addrs[AUTH_ADDRS_MAX];
 
 	for (unsigned i = 0; i < l->reply->ntargets; i++)
@@ -827,7 +892,10 @@ static void start_peer(struct login *l)
 		mem_wipe(l->reply->peer_password, sizeof(l->reply->peer_password));
 	}
 	enter(l, LOGIN_PEER);
-	l->backend = backend_start(l->env->loop, addrs, l->reply->ntargets, peer_time(l), &fns, l);
+	if (stream != -1)
+		l->backend = backend_start_on(l->env->loop, stream, local_server(l), peer_time(l), &fns, l);
+	else
+		l->backend = backend_start(l->env->loop, addrs, l->reply->ntargets, peer_time(l), &fns, l);
 }
 
 /* --- the hand-over --- */
@@ -852,11 +920,26 @@ static void handoff_failed(struct login *l)
 	start_timer(l, on_retry, RETRY_MS);
 }
 
+/* A program serves L's account: STREAM leads to it. -1: there was no room for that. */
+static void start_program(struct login *l, int stream)
+{
+	struct auth_reply *a = l->reply;
+
+	if (stream == -1) {
+		fail(l, FAILURE_NO_DESCRIPTOR, (struct failure_facts){ 0 });
+		return;
+	}
+	a->ntargets = 1;
+	str_copy(a->target[0].host, sizeof(a->target[0].host), LOCAL_SERVER_HOST);
+	start_peer(l, stream);
+}
+
 /* A server that runs has the client's descriptor, or we have a STREAM to it; but that may have been lost, since there
  * was no room for it: then the server sees its end. */
 void login_handoff_reply(struct login *l, bool ok, int stream)
 {
-	bool here = l->state == LOGIN_HANDOFF, relayed = conn_raw_fd(&l->conn) == -1;
+	bool here = l->state == LOGIN_HANDOFF, program = here && peer_login_is_program(l);
+	bool relayed = program || conn_raw_fd(&l->conn) == -1;
 
 	if (stream != -1 && !(here && ok && relayed)) {
 		close(stream);
@@ -864,6 +947,11 @@ void login_handoff_reply(struct login *l, bool ok, int stream)
 	}
 	if (!here)
 		return;
+	if (ok && program) { /* the session stays ours */
+		start_program(l, stream);
+		free_if_over(l);
+		return;
+	}
 	if (ok)
 		l->reply->session = 0; /* it belongs to the session server now */
 	if (ok && stream != -1)
@@ -877,27 +965,32 @@ void login_handoff_reply(struct login *l, bool ok, int stream)
 
 void login_handoff_lost(struct login *l)
 {
-	if (l->state == LOGIN_HANDOFF)
+	if (l->state == LOGIN_HANDOFF && peer_login_is_program(l)) /* spawn has nothing of the client */
+		handoff_failed(l);
+	else if (l->state == LOGIN_HANDOFF)
 		end(l);
 	free_if_over(l);
 }
 
 static void hand_off(struct login *l)
 {
+	bool program = peer_login_is_program(l);
+
 	/* Output not yet sent would be lost with our copy of the descriptor. */
-	if (l->out.len != 0 || l->in.len > SESSION_LEFTOVER_MAX) {
+	if (!program && (l->out.len != 0 || l->in.len > SESSION_LEFTOVER_MAX)) {
 		end_session(l);
 		say_bye(l, LOGIN_BYE_TOO_LONG);
 		return;
 	}
 	enter(l, LOGIN_HANDOFF);
-	watch_for(l, 0);
+	if (!program)
+		watch_for(l, 0);
 	authd_link_end_exchange(l->env->authd, l);
 	if (!spawn_link_hand_off(l->env->spawn, l))
 		handoff_failed(l);
 }
 
-static void take_reply(struct login *l, struct auth_reply *a)
+static void take_reply(struct login *l, struct auth_reply *a, int stream)
 {
 	enum login_failure f;
 	char more[AUTH_REASON_MAX + 32];
@@ -912,8 +1005,10 @@ static void take_reply(struct login *l, struct auth_reply *a)
 	case AUTH_VERDICT_OK:
 		if (a->local)
 			hand_off(l);
+		else if (a->local_server && a->target[0].addr.family == 0 && stream == -1)
+			fail(l, FAILURE_NO_DESCRIPTOR, (struct failure_facts){ 0 }); /* there was no room for it */
 		else
-			start_peer(l);
+			start_peer(l, stream);
 		return;
 	case AUTH_VERDICT_WRONG:
 		if (l->retried) { /* it was right a moment ago, and was asked for again because a server failed */
@@ -938,10 +1033,14 @@ static void take_reply(struct login *l, struct auth_reply *a)
 	}
 }
 
-void login_auth_reply(struct login *l, struct auth_reply *a)
+void login_auth_reply(struct login *l, struct auth_reply *a, int stream)
 {
 	DIE_IF(l->state != LOGIN_AUTH); /* the worker drops replies to old requests */
-	take_reply(l, a);
+	if (stream != -1 && (a == NULL || a->verdict != AUTH_VERDICT_OK || a->local || !a->local_server)) {
+		close(stream);
+		stream = -1;
+	}
+	take_reply(l, a, stream);
 	free_if_over(l);
 }
 

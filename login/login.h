@@ -170,8 +170,9 @@ void login_start(struct login_env *env, const struct login_dialect *d, int fd, c
 void login_refuse(const struct login_dialect *d, int fd);
 /* authd's challenge for the client; NULL, in GREETING only: there is none, because there is no authd. */
 void login_challenge(struct login *l, const char *text);
-/* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. */
-void login_auth_reply(struct login *l, struct auth_reply *a);
+/* authd's answer (A is freed by the engine), or NULL: authd cannot be asked. STREAM, if not -1, leads to the local
+ * server, and is taken over. */
+void login_auth_reply(struct login *l, struct auth_reply *a, int stream);
 /* spawn's answer to the hand-over: struct spawn_link_hooks. */
 void login_handoff_reply(struct login *l, bool ok, int stream);
 /* The spawn that had the hand-over died: a server may be running, so the client is closed without a reply. */

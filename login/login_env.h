@@ -20,6 +20,7 @@ struct login_env {
 	struct relays *relays;
 	struct certificates *certificates;
 	struct tls_peers *tls_peers;
+	struct source *source; /* where connections to peers come from */
 	struct stranger_limits *strangers;
 	struct header_wait *headers;
 	/* A login has been freed. May be NULL. */

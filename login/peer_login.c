@@ -9,11 +9,13 @@
 #include "lib/str.h"
 #include "lib/text.h"
 #include "login/login.h"
+#include "settings/peer_hosts.h"
 
 void peer_login_forget_words(struct login *l)
 {
 	str_fini(&l->peer.capability);
 	str_fini(&l->peer.alerts);
+	str_fini(&l->peer.behind);
 	memset(&l->peer, 0, sizeof(l->peer));
 }
 
@@ -24,19 +26,6 @@ void peer_login_take_greeting(struct login *l, const char *line)
 	l->peer.mark = node_mark_read(line, l->set->node_id, &id);
 	if (id != NULL)
 		memcpy(l->peer.node_id, id, NODE_ID_LEN);
-}
-
-void peer_login_take_greeting_in_clear(struct login *l, const char *line)
-{
-	peer_login_take_greeting(l, line);
-	l->peer.mark = NODE_MARK_NONE;
-}
-
-void peer_login_is_old_node(struct login *l)
-{
-	if (l->peer.mark == NODE_MARK_NONE && l->peer.node_id[0] != '\0' &&
-	    strcmp(l->peer.node_id, l->set->node_id) != 0)
-		l->peer.mark = NODE_MARK_OTHER;
 }
 
 bool peer_login_has_token(const struct login *l)
@@ -110,9 +99,27 @@ void peer_login_take_note(struct login *l, const char *line)
 		l->peer.signature = signature_check_read(line);
 }
 
+bool peer_login_is_program(const struct login *l)
+{
+	return l->reply != NULL && l->reply->local && l->reply->local_server;
+}
+
+bool peer_login_leads_back(const struct login *l)
+{
+	return l->peer.mark == NODE_MARK_SELF || (l->reply->local_server && l->peer.mark == NODE_MARK_OTHER);
+}
+
 const struct auth_target *peer_login_target(const struct login *l)
 {
 	return &l->reply->target[backend_index(l->backend)];
+}
+
+bool peer_login_tells_client(const struct login *l)
+{
+	const struct auth_target *t = peer_login_target(l);
+
+	return l->peer.mark == NODE_MARK_OTHER || l->reply->local_server ||
+	    peer_hosts_has(l->set->proxy_PROXY_SEND_ID, t->host, &t->addr);
 }
 
 void peer_login_forwarded(const struct login *l, struct forwarded *out)
@@ -126,9 +133,9 @@ void peer_login_forwarded(const struct login *l, struct forwarded *out)
 	out->tls = a->client_tls;
 	str_copy(out->tls_words, sizeof(out->tls_words), a->client_tls_words);
 	out->ttl = a->ttl;
-	out->signature = a->time != 0       ? FORWARDED_SIGNATURE_MADE :
-	    l->peer.mark == NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NO_SECRET :
-	                                      FORWARDED_SIGNATURE_NONE;
+	out->signature = l->peer.mark != NODE_MARK_OTHER ? FORWARDED_SIGNATURE_NONE :
+	    a->time != 0                                 ? FORWARDED_SIGNATURE_MADE :
+	                                                   FORWARDED_SIGNATURE_NO_SECRET;
 	out->time = a->time;
 	memcpy(out->mac, peer_login_target(l)->mac, sizeof(out->mac));
 	memcpy(out->tls_mac, peer_login_target(l)->tls_mac, sizeof(out->tls_mac));

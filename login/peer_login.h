@@ -24,6 +24,7 @@ struct peer_login {
 	    *code; /* its response code, of those that the dialect knows, without brackets; NULL: the failure's */
 	struct str capability;          /* IMAP: the peer's list after login */
 	struct str alerts;              /* IMAP: lines for the user, complete */
+	struct str behind;              /* IMAP: complete lines that it has sent behind its reply to the login */
 	char said[PEER_LOGIN_SAID_MAX]; /* the peer's text of the refusal, printable */
 	bool has_spoken;                /* it has sent something after its reply to the login */
 	bool as_master;                 /* the login is PROXY_MASTER_USER's */
@@ -32,17 +33,15 @@ struct peer_login {
 	enum signature_check signature; /* its verdict on ours */
 };
 
+/* The peer is a program of this node, which logs its user in by itself: its first words are the reply to the login. */
+bool peer_login_is_program(const struct login *l);
+/* The peer is this node. Or the local server is another one: two that are each other's would pass a login on and on. */
+bool peer_login_leads_back(const struct login *l);
 /* The peer of the pending login, or the last one tried. */
 const struct auth_target *peer_login_target(const struct login *l);
-/* LINE, without its line end, is the peer's greeting, or a line of the same form that it has sent within
- * TLS: fills peer.mark and peer.node_id. */
+/* LINE, without its line end, is the peer's greeting, or a line of the same form that it has sent within TLS: fills
+ * peer.mark and peer.node_id. Not for a greeting in clear before TLS: somebody between may have said it. */
 void peer_login_take_greeting(struct login *l, const char *line);
-/* The same, of a greeting in clear before TLS. It counts for nothing but the id of a node that says within TLS that it
- * is one, and has no mark there: peer_login_is_old_node(). Somebody between may have made the id up: then that node
- * takes no token. */
-void peer_login_take_greeting_in_clear(struct login *l, const char *line);
-/* The peer has said within TLS that it is a node, and may be of a version that has no mark there. */
-void peer_login_is_old_node(struct login *l);
 /* We can make a token for the peer, if it accepts tokens: it is a node, and there is a pool secret. */
 bool peer_login_has_token(const struct login *l);
 /* Appends, in base64, the SASL message of a login at a peer when the client's password is not known: our
@@ -57,7 +56,10 @@ enum backend_step peer_login_fail(struct login *l, enum login_failure f, const c
 bool peer_login_is_fit(const struct login *l);
 /* LINE, the peer's reply to the login, may report its check of our signature. */
 void peer_login_take_note(struct login *l, const char *line);
-/* The identity that the login forwards to that peer. */
+/* The peer may know who the client is (its address, its port, and whether it uses TLS): it is a node, the server of
+ * LOCAL_IMAP or LOCAL_POP3, or one of PROXY_SEND_ID. Others are told the session and its hops, so that loops end. */
+bool peer_login_tells_client(const struct login *l);
+/* The identity that the login forwards to that peer; signed for nodes only. */
 void peer_login_forwarded(const struct login *l, struct forwarded *out);
 /* Forgets what the peer has said. */
 void peer_login_forget_words(struct login *l);

@@ -9,11 +9,18 @@
 #include "lib/num.h"
 #include "settings/protocol.h"
 
+enum {
+	DEATH_SECONDS = 1,
+	DEATHS_USUAL = 8 /* sessions at one peer that end so within that time: more mean that the peer is dying */
+};
+
 /* A peer that at least one session uses. Key: the text. */
 struct relayed_peer {
 	unsigned sessions;
+	unsigned died;       /* sessions that have ended since then for no reason of their own: */
+	uint32_t died_since; /* loop time, seconds */
 	UT_hash_handle hh;
-	char text[]; /* "mailhost=..., backend=[ip]:port", as it stands in the log */
+	char text[]; /* "mailhost=..., backend=[ip]:port" (or unix:PATH), as it stands in the log */
 };
 
 static struct relayed_peer *peers;
@@ -25,16 +32,21 @@ static void add(struct str *s, const char *key, const char *value)
 	str_adds(s, value);
 }
 
-static struct relayed_peer *use_peer(const char *mailhost, const struct net_addr *addr)
+static struct relayed_peer *use_peer(const char *mailhost, const struct backend *b)
 {
+	const struct net_addr *addr = backend_addr(b);
 	char ip[NET_IP_TEXT_MAX];
 	char port[NUM_TEXT_MAX];
 	struct relayed_peer *p;
 
 	str_clear(&text);
 	add(&text, "mailhost=", mailhost);
-	add(&text, ", backend=[", net_addr_text(addr, ip));
-	add(&text, "]:", num_text(addr->port, port));
+	if (backend_text(b) != NULL) {
+		add(&text, ", backend=", backend_text(b));
+	} else {
+		add(&text, ", backend=[", net_addr_text(addr, ip));
+		add(&text, "]:", num_text(addr->port, port));
+	}
 	HASH_FIND(hh, peers, text.data, text.len, p);
 	if (p == NULL) {
 		p = mem_alloc(sizeof(*p) + text.len + 1);
@@ -73,7 +85,7 @@ struct relayed *relayed_new(const struct login *l, uint32_t now)
 	id = strcmp(number, a->session_id) == 0 ? 0 : strlen(a->session_id);
 	s = mem_alloc(sizeof(*s) + user + id + 1 + tls);
 	s->session = a->session;
-	s->peer = use_peer(peer_login_target(l)->host, backend_addr(l->backend));
+	s->peer = use_peer(peer_login_target(l)->host, l->backend);
 	s->client = a->client;
 	s->started = now;
 	s->protocol = (uint8_t)l->dialect->protocol;
@@ -161,6 +173,17 @@ void relayed_log_end(const struct relayed *s, const struct relay *r, enum relay_
 	add_session(s);
 	add(&text, ", end=", ends[end].end);
 	log_text(protocols[s->protocol].group, LOG_LEVEL_INFO, text.data, text.len);
+}
+
+bool relayed_dies_with_others(const struct relayed *s, uint32_t now)
+{
+	struct relayed_peer *p = s->peer;
+
+	if (now - p->died_since > DEATH_SECONDS) {
+		p->died_since = now;
+		p->died = 0;
+	}
+	return ++p->died > DEATHS_USUAL;
 }
 
 void relayed_row(const struct relayed *s, const struct relay *r, uint32_t now, struct str *out)

@@ -28,6 +28,9 @@ bool relayed_is_chosen(const struct relayed *s, const struct session_choice *c);
 /* The LOGIN line, and the line of the end of R. */
 void relayed_log_login(const struct relayed *s);
 void relayed_log_end(const struct relayed *s, const struct relay *r, enum relay_end end, uint32_t now);
+/* The server of S has ended while nothing was under way, at NOW in loop time. True: so have many at the same peer
+ * within a second, and S is not one of the first. */
+bool relayed_dies_with_others(const struct relayed *s, uint32_t now);
 /* Appends the row of `waypost who` (node/msg_channel.h, CTL_ROWS). */
 void relayed_row(const struct relayed *s, const struct relay *r, uint32_t now, struct str *out);
 

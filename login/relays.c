@@ -3,10 +3,12 @@
 
 #include "lib/clock.h"
 #include "lib/mem.h"
+#include "proxy/let_go.h"
 
 struct relays {
 	struct relay_pool *at_peers;
 	struct relay_pool *here; /* between clients and session servers of this node */
+	struct let_go *staying;
 	const struct login_dialect *const *dialects;
 	const struct relays_hooks *hooks;
 	void *arg;
@@ -30,6 +32,13 @@ static void on_end_here(struct relay *relay UNUSED, enum relay_end end UNUSED, v
 	r->hooks->ended(0, r->arg);
 }
 
+static bool on_orphan(struct conn *client, bool end, void *session, void *arg)
+{
+	struct relays *r = arg;
+
+	return relayed_dies_with_others(session, clock_seconds()) && let_go_add(r->staying, client, end);
+}
+
 static bool has_room(void *arg)
 {
 	struct relays *r = arg;
@@ -37,8 +46,8 @@ static bool has_room(void *arg)
 	return r->hooks->has_room(r->arg);
 }
 
-struct relays *relays_new(struct ev_loop *loop, unsigned idle_seconds, const struct login_dialect *const *dialects,
-    const struct relays_hooks *hooks, void *arg)
+struct relays *relays_new(struct ev_loop *loop, unsigned idle_seconds, unsigned spread,
+    const struct login_dialect *const *dialects, const struct relays_hooks *hooks, void *arg)
 {
 	struct relays *r = mem_alloc(sizeof(*r));
 
@@ -47,6 +56,8 @@ struct relays *relays_new(struct ev_loop *loop, unsigned idle_seconds, const str
 	r->arg = arg;
 	r->at_peers = relay_pool_new(loop, idle_seconds, on_end, r);
 	relay_pool_set_room(r->at_peers, has_room);
+	relay_pool_set_orphan(r->at_peers, on_orphan);
+	r->staying = let_go_new(loop, spread);
 	r->here = relay_pool_new(loop, 0, on_end_here, r);
 	return r;
 }
@@ -55,6 +66,7 @@ void relays_free(struct relays **r)
 {
 	relay_pool_free(&(*r)->at_peers);
 	relay_pool_free(&(*r)->here);
+	let_go_free(&(*r)->staying);
 	mem_free(r);
 }
 
@@ -86,6 +98,16 @@ unsigned relays_count_here(const struct relays *r)
 unsigned relays_count(const struct relays *r)
 {
 	return relay_pool_count(r->at_peers) + relays_count_here(r);
+}
+
+unsigned relays_count_staying(const struct relays *r)
+{
+	return let_go_count(r->staying);
+}
+
+void relays_let_go(struct relays *r, unsigned n)
+{
+	let_go_now(r->staying, n);
 }
 
 struct query {
@@ -160,4 +182,5 @@ static void stop(struct relay *relay, void *session UNUSED, void *arg UNUSED)
 void relays_stop(struct relays *r)
 {
 	relay_pool_each(r->at_peers, stop, NULL);
+	relays_let_go(r, relays_count_staying(r));
 }

@@ -25,7 +25,8 @@ static struct msgw out;
 bool spawn_link_hand_off(struct spawn_link *s, struct login *l)
 {
 	struct str context = STR_INIT;
-	int fd = conn_raw_fd(&l->conn);
+	bool program = peer_login_is_program(l);
+	int fd = program ? -1 : conn_raw_fd(&l->conn);
 	struct handoff_client m = { .relayed = fd == -1 };
 	bool sent;
 
@@ -38,7 +39,7 @@ bool spawn_link_hand_off(struct spawn_link *s, struct login *l)
 	memcpy(m.ticket, l->reply->ticket, TICKET_LEN);
 	str_copy(m.context, sizeof(m.context), str_cstr(&context));
 	m.leftover = str_cstr(&l->in);
-	m.leftover_len = l->in.len;
+	m.leftover_len = program ? 0 : l->in.len; /* the relay to a program begins with it */
 	handoff_write(&out, &m);
 	sent = chan_send(s->chan, &out, fd) == 0;
 	if (!sent)

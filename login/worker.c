@@ -19,16 +19,20 @@
 #include "login/key_client.h"
 #include "login/login.h"
 #include "login/login_env.h"
+#include "login/peer_login.h"
 #include "login/relays.h"
 #include "login/request_table.h"
 #include "login/spawn_link.h"
 #include "login/stranger_limits.h"
 #include "login/tls_peers.h"
 #include "node/msg_control.h"
+#include "proxy/source.h"
 
 enum {
 	AUTHD_PATIENCE = 10, /* seconds that a login waits for authd */
 	STOP_HERE = 8,       /* seconds for session servers to end when the node stops: spawn kills them sooner */
+	OPENING_LOOKS = 30,  /* of KEY_CLIENT_TIMEOUT each: certificates that come for longer are not waited for */
+	LET_GO = 32,         /* clients that have no session any more, at a time, if descriptors are short */
 	DENIED_QUIET = 60    /* seconds between two log lines about clients that are denied */
 };
 
@@ -46,17 +50,20 @@ struct worker {
 	ev_timer ending;    /* the node stops */
 	ev_timer opening;   /* until the certificates are there, the worker before still accepts */
 	bool waits_to_open; /* that timer runs */
-	unsigned came;      /* certificates when it began to */
+	unsigned came;      /* certificates when it was set */
+	unsigned looks;     /* how often it has run */
 	bool stopping;      /* only session servers of this node go on */
 	bool retiring;
 	bool orphaned; /* the master is gone: no new authd will come */
 	uint64_t accepted, denied;
 };
 
-/* A retiring worker ends with its last session. */
+/* A retiring worker ends with its last session, and when the clients of a peer that died have been let go: at once they
+ * would all come back together (PROXY_DISCONNECT_SPREAD). */
 static void maybe_end(struct worker *w)
 {
-	if (w->retiring && w->env.nlogins == 0 && w->headers.count == 0 && relays_count(w->env.relays) == 0)
+	if (w->retiring && w->env.nlogins == 0 && w->headers.count == 0 && relays_count(w->env.relays) == 0 &&
+	    relays_count_staying(w->env.relays) == 0)
 		ev_break(w->ctx.loop, EVBREAK_ALL);
 }
 
@@ -126,7 +133,7 @@ static void new_authd(struct worker *w, int sock)
 	relays_each(w->env.relays, send_relayed, authd);
 	for (struct login *l = w->env.logins, *next; l != NULL; l = next) {
 		next = l->next;
-		if (l->state == LOGIN_PEER)
+		if (l->state == LOGIN_PEER || (l->state == LOGIN_HANDOFF && peer_login_is_program(l)))
 			authd_link_have(authd, l->reply->session, l->dialect->protocol, &l->reply->client,
 			    l->reply->name);
 		if (l->state == LOGIN_AUTH)
@@ -179,12 +186,17 @@ static unsigned descriptors(void *arg)
 {
 	const struct worker *w = arg;
 
-	return 2 * (w->env.nlogins + w->headers.count + relays_count(w->env.relays)) + relay_pipe_descriptors();
+	return 2 * (w->env.nlogins + w->headers.count + relays_count(w->env.relays)) + relay_pipe_descriptors() +
+	    relays_count_staying(w->env.relays);
 }
 
-static void trim(void *arg UNUSED)
+/* There is no room for one more login. */
+static void trim(void *arg)
 {
+	struct worker *w = arg;
+
 	relay_drop_idle_pipes();
+	relays_let_go(w->env.relays, LET_GO);
 }
 
 /* Whoever may not connect learns nothing. */
@@ -310,7 +322,7 @@ static void on_sweep(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSE
 			login_end(l, LOGIN_BYE_TIMEOUT);
 		else if (l->state == LOGIN_AUTH && !exchange_waits(l) &&
 		    (authd_link_is_up(w->env.authd) || w->orphaned || now - l->exchange_since >= AUTHD_PATIENCE))
-			login_auth_reply(l, NULL); /* authd was not reachable */
+			login_auth_reply(l, NULL, -1); /* authd was not reachable */
 		else
 			login_check_client(l);
 	}
@@ -380,12 +392,13 @@ static void start_work(struct worker *w)
 	role_ready(&w->ctx);
 }
 
-/* As long as certificates come, more are awaited: there may be thousands. */
+/* As long as certificates come, more are awaited: there may be thousands. But others are renewed meanwhile, or the key
+ * process repeats itself: that must not keep clients out for ever. */
 static void on_opening(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 {
 	struct worker *w = t->data;
 
-	if (w->came == certificates_came(w->env.certificates)) {
+	if (w->came == certificates_came(w->env.certificates) || ++w->looks == OPENING_LOOKS) {
 		start_work(w);
 		return;
 	}
@@ -408,6 +421,7 @@ static void begin_opening(struct worker *w)
 	ev_timer_init(&w->opening, on_opening, KEY_CLIENT_TIMEOUT / 1000.0, 0);
 	w->opening.data = w;
 	w->came = 0;
+	w->looks = 0;
 }
 
 static void on_go(struct role_ctx *ctx)
@@ -497,10 +511,11 @@ static void add_status(struct worker *w, struct str *rows)
 	for (int p = 0; p < PROTOCOL_COUNT; p++)
 		str_addf(rows, "proxied_%s=%u\n", protocols[p].name, n[p]);
 	str_addf(rows,
-	    "logging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
+	    "letting_go=%u\nlogging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
 	    "workers_full=%u\nclients_refused=%llu\nstrangers_closed=%llu\nclients_denied=%llu\n"
 	    "headers_refused=%llu\ntls_failed=%llu\n",
-	    w->env.nlogins, (unsigned long long)w->accepted, (unsigned long long)authd_link_logins_ok(w->env.authd),
+	    relays_count_staying(w->env.relays), w->env.nlogins, (unsigned long long)w->accepted,
+	    (unsigned long long)authd_link_logins_ok(w->env.authd),
 	    (unsigned long long)authd_link_logins_failed(w->env.authd), acceptor_is_full(w->acceptor),
 	    (unsigned long long)acceptor_refused(w->acceptor), (unsigned long long)w->strangers.yielded,
 	    (unsigned long long)w->denied, (unsigned long long)w->headers.refused,
@@ -560,9 +575,11 @@ static void init(struct worker *w)
 	w->env.requests = request_table_new();
 	w->env.authd = authd_link_new(loop, w->env.requests, &authd_hooks, w);
 	w->env.spawn = spawn_link_new(loop, w->env.requests, &spawn_hooks, w);
-	w->env.relays = relays_new(loop, (unsigned)set->proxy_PROXY_IDLE_TIMEOUT, w->dialects, &relays_hooks, w);
+	w->env.relays = relays_new(loop, (unsigned)set->proxy_PROXY_IDLE_TIMEOUT,
+	    (unsigned)set->proxy_PROXY_DISCONNECT_SPREAD, w->dialects, &relays_hooks, w);
 	w->env.certificates = certificates_new(loop, set);
 	w->env.tls_peers = tls_peers_new(set->proxy_PROXY_TLS_VERIFY);
+	w->env.source = source_new(set->proxy_PROXY_SOURCE_ADDRESS);
 	w->env.strangers = &w->strangers;
 	w->env.headers = &w->headers;
 	w->env.ended = on_login_end;
@@ -582,8 +599,10 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	ev_timer_start(w->ctx.loop, &w->sweep);
 	loop_keep_time(w->ctx.loop);
 	ev_run(w->ctx.loop, 0);
+	relays_let_go(w->env.relays, relays_count_staying(w->env.relays));
 	certificates_free(&w->env.certificates);
 	tls_peers_free(&w->env.tls_peers);
+	source_free(&w->env.source);
 	log_flush();
 	return 0;
 }

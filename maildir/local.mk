@@ -4,6 +4,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md.c maildir/md.h \
 	maildir/md_assign.c \
 	maildir/md_box.c maildir/md_box.h maildir/md_box_private.h \
+	maildir/md_cache.c maildir/md_cache.h \
 	maildir/md_copy.c maildir/md_copy.h \
 	maildir/md_deposit.c maildir/md_deposit.h \
 	maildir/md_dir.c maildir/md_dir.h \
@@ -17,6 +18,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_save.c maildir/md_save.h \
 	maildir/md_scan.c maildir/md_scan.h maildir/md_scan_private.h \
 	maildir/md_size.c maildir/md_size.h \
+	maildir/md_stamp.c maildir/md_stamp.h \
 	maildir/md_subscribe.c maildir/md_subscribe.h \
 	maildir/md_tree.c maildir/md_tree.h \
 	maildir/md_uidlist.c maildir/md_uidlist.h \

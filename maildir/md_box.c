@@ -10,6 +10,7 @@
 
 #include "lib/mem.h"
 #include "lib/race.h"
+#include "maildir/md_cache.h"
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
 #include "maildir/md_name.h"
@@ -52,31 +53,48 @@ enum md_err md_box_open_files(struct md_root *r, struct md_box **box_out)
 	return e;
 }
 
-enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
+/* Reads a box that was just made; closes it if that fails. */
+static enum md_err fill(struct md_box **boxp)
 {
+	struct md_box *box = *boxp;
+	struct md_root *r = box->root;
 	struct md_changes ch = { 0 };
-	struct md_box *box;
-	enum md_err e = make_box(r, folder, readonly, &box);
+	enum md_err e = MD_OK;
 
-	*box_out = NULL;
-	if (e != MD_OK)
-		return e;
-	e = md_scan(box, true, &ch);
-	if (e == MD_OK && !readonly && !box->readonly && faccessat(box->fd, "cur", W_OK | X_OK, AT_EACCESS) != 0) {
-		md_fail(r, md_errno(errno), errno, "folder %s can only be read", md_folder_text(folder));
+	if (!md_cache_load(box))
+		e = md_scan(box, true, &ch);
+	if (e == MD_OK && !box->readonly && faccessat(box->fd, "cur", W_OK | X_OK, AT_EACCESS) != 0) {
+		md_fail(r, md_errno(errno), errno, "folder %s can only be read", md_folder_text(box->folder));
 		box->readonly = true;
 	}
-	if (e != MD_OK) {
-		e = md_folder_gone(r, box->fd, folder, e);
-		md_box_close(&box);
+	if (e == MD_OK) {
+		md_cache_save(box);
+	} else {
+		e = md_folder_gone(r, box->fd, box->folder, e);
+		md_box_close(boxp);
 	}
-	*box_out = box;
 	return e;
 }
 
-static void msg_fini(struct md_msg *m)
+enum md_err md_box_open(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
 {
-	mem_free(&m->name);
+	enum md_err e = make_box(r, folder, readonly, box_out);
+
+	return e == MD_OK ? fill(box_out) : e;
+}
+
+void md_msg_set_name(const struct md_box *box, struct md_msg *m, const char *name)
+{
+	uintptr_t at = (uintptr_t)m->name - (uintptr_t)box->names;
+
+	if (box->names == NULL || at >= box->names_bytes)
+		mem_free(&m->name);
+	m->name = mem_strdup(name);
+}
+
+static void msg_fini(const struct md_box *box, struct md_msg *m)
+{
+	md_msg_set_name(box, m, NULL);
 	mem_free(&m->kw);
 }
 
@@ -86,11 +104,13 @@ void md_box_close(struct md_box **boxp)
 
 	if (box == NULL)
 		return;
+	md_cache_save(box);
 	for (size_t i = 0; i < box->n; i++)
-		msg_fini(&box->msgs[i]);
+		msg_fini(box, &box->msgs[i]);
 	for (uint32_t i = 0; i < box->n_keywords; i++)
 		mem_free(&box->keywords[i]);
 	mem_free(&box->msgs);
+	mem_free(&box->names);
 	mem_free(&box->keywords);
 	mem_free(&box->keyword_order);
 	mem_free(&box->folder);
@@ -143,7 +163,7 @@ size_t md_box_drop_gone(struct md_box *box, void (*fn)(uint32_t seq, uint32_t ui
 		}
 		if (fn != NULL)
 			fn((uint32_t)kept + 1, m->uid, arg);
-		msg_fini(m);
+		msg_fini(box, m);
 	}
 	dropped = box->n - kept;
 	box->n = kept;
@@ -379,8 +399,9 @@ static enum md_err open_msg(struct md_box *box, struct md_msg *m, int *fd_out, s
 	    m->uid, md_folder_text(box->folder));
 }
 
-static void note_stat(struct md_msg *m, const struct stat *st)
+static void note_stat(struct md_box *box, struct md_msg *m, const struct stat *st)
 {
+	box->learned += m->mtime == MD_UNKNOWN;
 	m->mtime = st->st_mtime;
 	m->bytes = st->st_size;
 }
@@ -392,7 +413,7 @@ enum md_err md_box_read(struct md_box *box, size_t i, int *fd_out)
 	enum md_err e = open_msg(box, m, fd_out, &st);
 
 	if (e == MD_OK)
-		note_stat(m, &st);
+		note_stat(box, m, &st);
 	return e;
 }
 
@@ -412,11 +433,11 @@ enum md_err md_box_date(struct md_box *box, size_t i, time_t *t_out)
 
 	if (m->mtime == MD_UNKNOWN) {
 		if (!m->gone && fstatat(box->fd, md_msg_path(m, &path), &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			note_stat(m, &st);
+			note_stat(box, m, &st);
 		} else {
 			e = open_msg(box, m, &fd, &st);
 			if (e == MD_OK) {
-				note_stat(m, &st);
+				note_stat(box, m, &st);
 				close(fd);
 			}
 		}
@@ -458,6 +479,7 @@ bool md_box_octets_known(const struct md_box *box, size_t i)
 
 void md_box_note_octets(struct md_box *box, size_t i, uint64_t octets)
 {
+	box->learned += box->msgs[i].octets == MD_UNKNOWN;
 	box->msgs[i].octets = (int64_t)octets;
 }
 
@@ -481,7 +503,7 @@ enum md_err md_box_octets(struct md_box *box, size_t i, uint64_t *octets_out)
 			return e;
 		}
 		close(fd);
-		m->octets = (int64_t)v;
+		md_box_note_octets(box, i, v);
 	}
 	*octets_out = (uint64_t)m->octets;
 	return MD_OK;
@@ -518,8 +540,7 @@ static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 			md_size_left(box->root, box->folder, m->name, bytes);
 			md_size_came(box->root, box->folder, to.data, bytes);
 		}
-		mem_free(&m->name);
-		m->name = mem_strdup(to.data + 4);
+		md_msg_set_name(box, m, to.data + 4);
 		m->flags = (uint8_t)flags;
 		m->in_new = false;
 	}
@@ -631,17 +652,22 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 enum md_err md_status(struct md_root *r, const char *folder, struct md_status *st)
 {
 	struct md_box *box;
-	enum md_err e = md_box_open(r, folder, true, &box);
+	enum md_err e = make_box(r, folder, true, &box);
 
 	memset(st, 0, sizeof(*st));
 	if (e != MD_OK)
 		return e;
-	st->messages = (uint32_t)box->n;
-	st->uidnext = box->uidnext;
-	st->uidvalidity = box->uidvalidity;
-	for (size_t i = 0; i < box->n; i++) {
-		st->recent += box->msgs[i].recent;
-		st->unseen += (box->msgs[i].flags & MD_SEEN) == 0;
+	if (!md_cache_status(r, box->fd, folder, st)) {
+		e = fill(&box);
+		if (e != MD_OK)
+			return e;
+		st->messages = (uint32_t)box->n;
+		st->uidnext = box->uidnext;
+		st->uidvalidity = box->uidvalidity;
+		for (size_t i = 0; i < box->n; i++) {
+			st->recent += box->msgs[i].recent;
+			st->unseen += (box->msgs[i].flags & MD_SEEN) == 0;
+		}
 	}
 	md_box_close(&box);
 	return MD_OK;

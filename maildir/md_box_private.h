@@ -4,6 +4,7 @@
 #define MAILDIR_MD_BOX_PRIVATE_H
 
 #include "maildir/md_box.h"
+#include "maildir/md_stamp.h"
 #include "maildir/md_uidlist.h"
 
 #define MD_UNKNOWN INT64_MIN
@@ -25,17 +26,11 @@ struct md_msg {
 	bool found : 1;      /* in the current scan */
 	bool in_pass : 1;    /* in its current pass over cur/ */
 	bool proven : 1;     /* found under the lock */
-	char *name;          /* of the file, in cur/ unless in_new */
+	char *name;          /* of the file, in cur/ unless in_new; see md_msg_set_name() */
 	struct md_kwset *kw; /* NULL: no keyword */
 	int64_t mtime;       /* seconds; MD_UNKNOWN until asked: use md_box_date() */
 	int64_t bytes;       /* on disk; MD_UNKNOWN until asked */
 	int64_t octets;      /* with CRLF; MD_UNKNOWN until asked: use md_box_octets() */
-};
-
-/* When a directory was last read, and what it looked like then. */
-struct md_stamp {
-	int64_t s, ns, read_at_ms;
-	uint64_t ino;
 };
 
 /* For IMAP a view has UIDs and keywords and follows changes by others (md_box_open()); for POP3 it is made once, from
@@ -56,8 +51,8 @@ struct md_box {
 	uint32_t *keyword_order; /* all indices into keywords, by name ignoring case */
 	/* of md_scan.c */
 	struct md_uidlist uids; /* only the identity of the list's file; its entries are dropped after use */
-	struct md_stamp at_new, at_cur, at_kw;
-	bool force_scan; /* only another scan can settle what was seen */
+	struct md_stamp at_new, at_cur, at_kw; /* when they were last read */
+	bool force_scan;                       /* only another scan can settle what was seen */
 	/* There are messages that the view can no longer show, see join() in md_assign.c. */
 	bool incomplete;
 	size_t flagged;   /* messages marked changed that no md_box_sync() has counted yet */
@@ -65,9 +60,19 @@ struct md_box {
 	int64_t retry_ms; /* when UIDs could not be recorded last */
 	/* of md_keyword.c */
 	size_t kw_pending; /* updates that are not in :list yet */
+	bool kw_unsure;    /* one of them could not be read: another time it may be */
 	uint64_t kw_ino;   /* the :list that was read */
 	int64_t kw_mtime_s, kw_mtime_ns;
+	/* of md_cache.c */
+	bool cache_due; /* scanned since it was read or written */
+	size_t learned; /* dates and sizes that it does not have yet */
+	char *names;    /* those that came from it, in one piece; NULL: none */
+	size_t names_bytes;
 };
+
+/* Gives M of BOX the name NAME (copied), or none if that is NULL. A name has memory of its own or is among
+ * box->names. */
+void md_msg_set_name(const struct md_box *box, struct md_msg *m, const char *name);
 
 /* Opens INBOX as files: no UIDs, no keywords, nothing recorded. Its messages are in the order of md_name_order(),
  * numbered from 1 instead of UIDs; mail in new/ is moved to cur/ if possible, and what stays there is not in the view.

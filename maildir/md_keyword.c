@@ -258,6 +258,7 @@ static bool read_update(struct md_box *box, const char *base, size_t len, struct
 	str_adds(&path, MD_KW_DIR "/");
 	str_add(&path, base, len);
 	there = md_read_file(box->fd, path.data, UPDATE_BYTES_MAX, &text, &st) == 0;
+	box->kw_unsure = box->kw_unsure || (!there && errno != ENOENT);
 	if (there)
 		*set_out = parse_update(box, str_cstr(&text), text.len);
 	str_fini(&path);
@@ -312,6 +313,7 @@ static enum md_err load_files(struct load *ld)
 	struct stat st;
 	enum md_err e;
 
+	box->kw_unsure = false;
 	note_list(box);
 	e = load_updates(ld);
 	RACE("keywords: the changes were read, :list not yet");
@@ -439,6 +441,8 @@ enum md_err md_kw_load(struct md_box *box, size_t known)
 	}
 	if (e == MD_OK)
 		box->kw_pending = ld.pending;
+	else
+		box->at_kw.ino = box->kw_ino = UINT64_MAX; /* no file has this: what is there is still to be read */
 	mem_free(&ld.set);
 	mem_free(&ld.known);
 	md_hash_fini(&ld.hash);

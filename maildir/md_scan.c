@@ -3,8 +3,7 @@
  * A directory that is read while others rename files in it may show a file twice or not at all, and one that was
  * added may be missed while a later one is seen. So a scan that found messages missing or new counts only if the
  * directory did not change meanwhile; else it is repeated under the folder's lock, in several passes whose results
- * are joined. Time stamps of directories advance in steps of the kernel's clock (10 ms at most, a second on
- * some file systems): a stamp younger than that is taken for changed. */
+ * are joined. A stamp that is too young (md_stamp.h) is taken for changed. */
 #include "maildir/md_scan.h"
 
 #include <errno.h>
@@ -21,69 +20,16 @@
 #include "maildir/md_name.h"
 #include "maildir/md_scan_private.h"
 
-enum {
-	CLOCK_STEP_MS = 20,
-	CLOCK_STEP_COARSE_MS = 1100,
-	SETTLE_MS = 2000, /* after this a directory that was read soon after a change is read once more */
-	FUTURE_MS = 5000, /* time stamps further ahead are meaningless */
-	RETRY_MS = 5000,
-	KW_PENDING_MAX = 64
-};
-
-int64_t md_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-void md_stamp_take(struct md_stamp *s, int dirfd, const char *sub)
-{
-	struct stat st;
-
-	memset(s, 0, sizeof(*s));
-	s->read_at_ms = md_now_ms();
-	if (fstatat(dirfd, sub, &st, 0) != 0)
-		return;
-	s->s = st.st_mtim.tv_sec;
-	s->ns = st.st_mtim.tv_nsec;
-	s->ino = st.st_ino;
-}
-
-static bool stamp_same(const struct md_stamp *a, const struct md_stamp *b)
-{
-	return a->s == b->s && a->ns == b->ns && a->ino == b->ino;
-}
+enum { RETRY_MS = 5000, KW_PENDING_MAX = 64 };
 
 /* A directory was read once more between BEFORE and AFTER. LAST is AFTER of the previous pass (zeros: there was none),
  * and QUIET the number of passes in a row so far without a visible change. Returns their number now. */
 static unsigned md_stamp_quiet(unsigned quiet, const struct md_stamp *last, const struct md_stamp *before,
     const struct md_stamp *after)
 {
-	if (!stamp_same(before, after))
+	if (!md_stamp_same(before, after))
 		return 0;
-	return stamp_same(last, before) ? quiet + 1 : 1;
-}
-
-/* Was AT taken so soon after the directory's last change that another may have got the same time stamp? */
-static bool stamp_young(const struct md_stamp *at, int64_t now_ms)
-{
-	int64_t age = at->read_at_ms - (at->s * 1000 + at->ns / 1000000);
-
-	if (at->ino == 0 || age < -FUTURE_MS)
-		return false;
-	if (age < (at->ns != 0 ? CLOCK_STEP_MS : CLOCK_STEP_COARSE_MS))
-		return true;
-	return age < SETTLE_MS && now_ms - at->read_at_ms > SETTLE_MS;
-}
-
-bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub)
-{
-	struct md_stamp now;
-
-	md_stamp_take(&now, dirfd, sub);
-	return !stamp_same(at, &now) || stamp_young(at, now.read_at_ms);
+	return md_stamp_same(last, before) ? quiet + 1 : 1;
 }
 
 bool md_scan_unchanged(struct md_box *box)
@@ -165,8 +111,7 @@ static void take_name(struct md_scan *sc, struct md_msg *m, const char *name, bo
 	m->in_new = in_new;
 	if (strcmp(m->name, name) == 0)
 		return;
-	mem_free(&m->name);
-	m->name = mem_strdup(name);
+	md_msg_set_name(sc->box, m, name);
 	if (m->flags == flags)
 		return;
 	m->flags = flags;
@@ -302,7 +247,7 @@ static enum md_err md_scan_pass(struct md_scan *sc, struct md_stamp *at)
 		md_stamp_take(&after, box->fd, "cur");
 		sc->quiet = md_stamp_quiet(sc->quiet, &sc->last, at, &after);
 		sc->last = after;
-		sc->stable = sc->quiet != 0 && !stamp_young(at, at->read_at_ms);
+		sc->stable = sc->quiet != 0 && !md_stamp_young(at, at->read_at_ms);
 		sc->lost = lost_between_passes(sc);
 	}
 	md_dirlist_fini(&l);
@@ -503,6 +448,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 	if (e == MD_OK)
 		e = scan_keywords(&sc, ch);
 	box->force_scan = e != MD_OK || sc.lost || sc.again;
+	box->cache_due = true;
 	ch->flagged += box->flagged;
 	box->flagged = 0;
 	md_scan_end(&sc);

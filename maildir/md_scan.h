@@ -48,11 +48,5 @@ const char *md_msg_path(const struct md_msg *m, struct str *out);
 bool md_msg_has_name(const struct md_box *box, const struct md_msg *m);
 /* Marks M gone, unless it is already, and counts it. */
 void md_msg_gone(struct md_box *box, struct md_msg *m);
-/* Time of the system clock in milliseconds. */
-int64_t md_now_ms(void);
-/* Takes the current stamp of SUB of the folder; zeros if it is missing. */
-void md_stamp_take(struct md_stamp *s, int dirfd, const char *sub);
-/* True if SUB may have changed since AT was taken. */
-bool md_stamp_dirty(const struct md_stamp *at, int dirfd, const char *sub);
 
 #endif

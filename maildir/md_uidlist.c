@@ -24,8 +24,7 @@ void md_uidlist_clear(struct md_uidlist *l)
 	l->uidvalidity = l->uidnext = 0;
 	l->n = 0;
 	str_clear(&l->text);
-	l->dev = l->ino = l->size = 0;
-	l->mtime_s = l->mtime_ns = 0;
+	memset(&l->file, 0, sizeof(l->file));
 }
 
 const char *md_uidlist_name(const struct md_uidlist *l, size_t i)
@@ -134,22 +133,15 @@ const char *md_uidlist_used_up(const struct md_uidlist *l)
 	    "read it anew";
 }
 
-static void stamp(struct md_uidlist *l, const struct stat *st)
-{
-	l->dev = st->st_dev;
-	l->ino = st->st_ino;
-	l->size = (uint64_t)st->st_size;
-	l->mtime_s = st->st_mtim.tv_sec;
-	l->mtime_ns = st->st_mtim.tv_nsec;
-}
-
 enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, struct md_uidlist *l)
 {
 	struct str text = STR_INIT;
+	struct md_stamp at;
 	struct stat st;
 	enum md_err e = MD_OK;
 	int err;
 
+	md_stamp_begin(&at);
 	if (md_read_file(dirfd, MD_UIDLIST_FILE, UIDLIST_BYTES_MAX, &text, &st) != 0) {
 		err = errno;
 		md_uidlist_clear(l);
@@ -158,7 +150,8 @@ enum md_err md_uidlist_read(struct md_root *r, int dirfd, const char *folder, st
 		if (e != MD_GONE)
 			md_fail(r, e, err, "cannot read " MD_UIDLIST_FILE " of folder %s", md_folder_text(folder));
 	} else if (md_uidlist_parse(l, str_cstr(&text), text.len)) {
-		stamp(l, &st);
+		md_stamp_set(&at, &st);
+		l->file = at;
 	} else {
 		e = MD_GONE;
 	}
@@ -187,7 +180,7 @@ enum md_err md_uidlist_write(struct md_root *r, int dirfd, const char *folder, s
 		return md_fail(r, md_errno_dir(err), err, "cannot write " MD_UIDLIST_FILE " of folder %s",
 		    md_folder_text(folder));
 	}
-	stamp(l, &st);
+	memset(&l->file, 0, sizeof(l->file)); /* known again when it is read */
 	str_fini(&text);
 	return MD_OK;
 }

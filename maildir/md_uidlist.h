@@ -7,6 +7,7 @@
 
 #include "lib/str.h"
 #include "maildir/md.h"
+#include "maildir/md_stamp.h"
 
 #define MD_UIDLIST_FILE "courierimapuiddb"
 enum { MD_UIDLIST_EPOCH = 1000000000 }; /* Courier counts UIDVALIDITY from September 2001 */
@@ -21,11 +22,9 @@ struct md_uidlist {
 	uint32_t uidvalidity; /* 0: no list was read */
 	uint32_t uidnext;
 	size_t n, cap;
-	struct md_uid *e; /* by UID */
-	struct str text;  /* base names, each ended by a NUL */
-	/* identity of the file that was read, to notice changes */
-	uint64_t dev, ino, size;
-	int64_t mtime_s, mtime_ns;
+	struct md_uid *e;     /* by UID */
+	struct str text;      /* base names, each ended by a NUL */
+	struct md_stamp file; /* the one that was read, or zeros; it is replaced, never changed in place */
 };
 
 void md_uidlist_fini(struct md_uidlist *l);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/log.h"
+#include "lib/die.h"
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/text.h"
@@ -24,7 +24,8 @@ struct walk {
 	const char *file, *key; /* the settings' */
 	cert_files_fn *fn;
 	void *arg;
-	unsigned left; /* that may still be told */
+	const char *folder; /* that it looks into */
+	unsigned left;      /* that may still be told */
 	struct cert_files_gaps *gaps;
 };
 
@@ -33,11 +34,38 @@ static bool is_there(const char *file)
 	return access(file, F_OK) == 0;
 }
 
-/* FOLDER, or what is in it, could not be looked at because of errno. */
-static void note_error(struct walk *w, const char *folder)
+bool cert_files_gaps_are_blind(const struct cert_files_gaps *gaps)
 {
-	w->gaps->error = errno;
-	snprintf(w->gaps->folder, sizeof(w->gaps->folder), "%s", folder);
+	for (unsigned i = 0; i < gaps->n; i++)
+		if (gaps->gap[i].error != 0)
+			return true;
+	return false;
+}
+
+void cert_files_gap_text(const struct cert_files_gap *gap, struct str *out)
+{
+	if (gap->error == 0)
+		str_addf(out, "there are more than %d certificates in %s; some are not used", CERT_FILES_MAX,
+		    gap->folder);
+	else
+		str_addf(out,
+		    "cannot read %s, where certificates are: %s; those that are in use stay, also if their files have "
+		    "been removed",
+		    gap->folder, strerror(gap->error));
+}
+
+/* Protocols may share a folder. */
+static void note_gap(struct walk *w, int error)
+{
+	struct cert_files_gaps *gaps = w->gaps;
+
+	for (unsigned i = 0; i < gaps->n; i++)
+		if (strcmp(gaps->gap[i].folder, w->folder) == 0 && (gaps->gap[i].error != 0) == (error != 0))
+			return;
+	DIE_IF(gaps->n == ARRAY_LEN(gaps->gap));
+	gaps->gap[gaps->n].error = error;
+	snprintf(gaps->gap[gaps->n].folder, sizeof(gaps->gap[0].folder), "%s", w->folder);
+	gaps->n++;
 }
 
 static bool ends_in(const char *name, size_t len, const char *end)
@@ -53,7 +81,7 @@ static void tell(struct walk *w, const struct key_use *use, const char *variant,
 	char text[KEY_USE_MAX];
 
 	if (w->left == 0) {
-		w->gaps->too_many = true;
+		note_gap(w, 0);
 	} else if (key_use_write(text, use, variant)) {
 		w->left--;
 		w->fn(w->arg, text, file, key, is_there(ocsp) ? ocsp : "");
@@ -108,21 +136,21 @@ static void beside(struct walk *w, const char *suffix)
 	mem_free(&key);
 }
 
-/* FN for each name in FOLDER but hidden ones. One that is not there may be on its way, too. */
-static void each_name(const char *folder, void (*fn)(struct walk *w, const char *name), struct walk *w)
+/* FN for each name in the folder but hidden ones. One that is not there may be on its way, too. */
+static void each_name(void (*fn)(struct walk *w, const char *name), struct walk *w)
 {
-	DIR *d = opendir(folder);
+	DIR *d = opendir(w->folder);
 	const struct dirent *e;
 
 	if (d == NULL) {
-		note_error(w, folder);
+		note_gap(w, errno);
 		return;
 	}
 	while (errno = 0, (e = readdir(d)) != NULL)
 		if (e->d_name[0] != '.' && text_is_plain(e->d_name))
 			fn(w, e->d_name);
 	if (errno != 0)
-		note_error(w, folder);
+		note_gap(w, errno);
 	closedir(d);
 }
 
@@ -154,10 +182,11 @@ static void each_beside(struct walk *w)
 	char *folder = mem_strdup(w->file);
 
 	*strrchr(folder, '/') = '\0';
+	w->folder = folder[0] != '\0' ? folder : "/";
 	if (!is_replaced(w->file))
 		beside(w, "");
 	w->left = CERT_FILES_MAX;
-	each_name(folder[0] != '\0' ? folder : "/", on_neighbour, w);
+	each_name(on_neighbour, w);
 	mem_free(&folder);
 }
 
@@ -181,7 +210,7 @@ static void on_entry(struct walk *w, const char *name)
 	if (is_there(file) && is_there(key))
 		tell(w, &use, name, file, key);
 	else if (errno != ENOENT && errno != ENOTDIR)
-		note_error(w, w->file);
+		note_gap(w, errno);
 	mem_free(&file);
 	mem_free(&key);
 }
@@ -190,7 +219,7 @@ void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg, s
 {
 	char text[KEY_USE_MAX];
 
-	memset(gaps, 0, sizeof(*gaps));
+	gaps->n = 0;
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		struct protocol_settings s = protocol_settings(set, p);
 		struct walk w = { .protocol = p,
@@ -204,10 +233,10 @@ void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg, s
 		if (!s.has_certificate)
 			continue;
 		each_beside(&w);
-		w.file = s.tls_certdir;
+		w.file = w.folder = s.tls_certdir;
 		w.left = CERT_FILES_MAX;
 		if (s.tls_certdir[0] != '\0')
-			each_name(s.tls_certdir, on_entry, &w);
+			each_name(on_entry, &w);
 	}
 	if (set->proxy_PROXY_TLS_CERTFILE[0] != '\0' &&
 	    key_use_write(text, &(struct key_use){ .what = KEY_FOR_PEERS }, ""))

@@ -5,17 +5,29 @@
 #ifndef MASTER_CERT_FILES_H
 #define MASTER_CERT_FILES_H
 
+#include "lib/str.h"
 #include "node/msg_key.h"
 #include "settings/settings.h"
 
 enum { CERT_FILES_MAX = 20000 }; /* of a protocol beside TLS_CERTFILE, or in TLS_CERTDIR */
 
-/* What a walk could not tell of. */
-struct cert_files_gaps {
-	bool too_many;             /* there are more than CERT_FILES_MAX, and some were left out */
-	int error;                 /* errno of FOLDER; 0: none */
-	char folder[KEY_FILE_MAX]; /* one that could not be read, so that nobody knows what is in it */
+/* A folder of which a walk could not tell all. */
+struct cert_files_gap {
+	int error; /* errno: it, or what is in it, could not be read, so nobody knows what is there. 0: there are more
+	            * than CERT_FILES_MAX, and some were left out */
+	char folder[KEY_FILE_MAX];
 };
+/* All of them, each once for an error and once for 0. */
+enum { CERT_FILES_GAPS_MAX = PROTOCOL_COUNT * 2 * 2 };
+struct cert_files_gaps {
+	unsigned n;
+	struct cert_files_gap gap[CERT_FILES_GAPS_MAX];
+};
+
+/* There are some whose error is not 0. */
+bool cert_files_gaps_are_blind(const struct cert_files_gaps *gaps);
+/* Appends what is wrong, for log and status. */
+void cert_files_gap_text(const struct cert_files_gap *gap, struct str *out);
 
 /* FILE has the certificate for USE (node/key_use.h), KEY its private half ("": FILE has it, too), OCSP the response if
  * there is such a file. */

@@ -1,9 +1,12 @@
 /* Checks accounts of the userdb for `waypost check`. */
 #include "master/check_accounts.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "settings/local_server.h"
 #include "settings/peer_tls.h"
+#include "settings/replicated.h"
 
 enum { NAMED_MAX = 10 };
 
@@ -15,7 +18,9 @@ void check_accounts_init(struct check_accounts *c, const struct settings *set)
 	c->forwarded = protocols_forwarded(set);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		const struct protocol_settings s = protocol_settings(set, p);
+		const struct local_server server = local_server_of(set, p);
 
+		c->other_server[p] = server.kind != LOCAL_SERVER_BUILTIN;
 		c->served[p] = set->has[p] && protocols[p].has_login;
 		c->has_tls[p] = s.has_certificate;
 	}
@@ -32,6 +37,9 @@ static void count_effects(struct check_accounts *c, const struct account *a)
 {
 	if (a->quota[0] != '\0')
 		count(&c->quota, a->name);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (c->served[p] && c->other_server[p] && replicated_of(a->options) == REPLICATED_SINGLE)
+			count(&c->single[p], a->name);
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (c->served[p] && !c->has_tls[p] && options_is_on(a->options, protocols[p].option_insecure) &&
 		    !options_is_on(a->options, protocols[p].option_off))
@@ -85,6 +93,10 @@ bool check_accounts_one(void *arg, const struct account *a, const char *why)
 		return true;
 	if (!route_decide(&r, mailhost, &rules))
 		return cannot(c, a, r.why);
+	if (r.n > 1 && replicated_of(a->options) == REPLICATED_MISTAKE)
+		return cannot(c, a, "the option replicated is none of the words shared and single");
+	if (r.n > 1 && replicated_of(a->options) == REPLICATED_NO)
+		count(&c->lists, a->name);
 	if (r.n != 0 && peer_tls_is_mistake(a->options, text))
 		return cannot(c, a, text);
 	for (unsigned i = 0; i < r.n && c->forwarded > 1; i++)
@@ -108,14 +120,25 @@ void check_accounts_report(struct check_accounts *c, struct str *out)
 {
 	str_add(out, str_cstr(&c->text), c->text.len);
 	if (c->bad > NAMED_MAX)
-		str_addf(out, "warning: %llu accounts cannot log in because of their mailhost or proxytls\n",
+		str_addf(out,
+		    "warning: %llu accounts cannot log in because of their mailhost, proxytls or replicated\n",
 		    (unsigned long long)c->bad);
 	tell(out, &c->shared, "a port in mailhost",
 	    " that is used for both IMAP and POP3; if the ports differ write HOST:imap=PORT:pop3=PORT");
+	tell(out, &c->lists, "several mailhosts, without the option replicated",
+	    ": of nodes of this pool only the first serves them; README.proxy (section 7) tells when others may");
 	tell(out, &c->tls_port, "port 993 or 995 in mailhost",
 	    ", where a server expects TLS from the first byte: logins fail until PROXY_TLS, or PROXY_TLS_PEERS for it, "
 	    "is \"implicit\"");
 	tell(out, &c->quota, "a quota", ", which has no effect; not in this version: quotas");
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		char what[64];
+
+		snprintf(what, sizeof(what), "replicated=single and LOCAL_%s", protocols[p].title);
+		tell(out, &c->single[p], what,
+		    ": this node refuses them, because that server does not know which node may serve; use "
+		    "replicated=shared, or Waypost's own server");
+	}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		tell(out, &c->insecure[p], protocols[p].option_insecure,
 		    ": such logins are refused, because there is no TLS_CERTFILE, unless they come through a node or "

@@ -16,13 +16,14 @@ struct check_count {
 struct check_accounts {
 	const struct settings *set;
 	struct route_protocol ports[PROTOCOL_COUNT];
-	bool served[PROTOCOL_COUNT];  /* protocols that are served here */
-	bool has_tls[PROTOCOL_COUNT]; /* ... whose clients can use TLS */
+	bool served[PROTOCOL_COUNT];       /* protocols that are served here */
+	bool has_tls[PROTOCOL_COUNT];      /* ... whose clients can use TLS */
+	bool other_server[PROTOCOL_COUNT]; /* ... by LOCAL_IMAP, LOCAL_POP3 */
 	/* Protocols whose logins are; of more than one, a port without a name counts for each. */
 	unsigned forwarded;
 	struct str text; /* the first lines of the report */
-	uint64_t bad;    /* accounts that cannot log in because of their mailhost or proxytls */
-	struct check_count shared, tls_port, quota, insecure[PROTOCOL_COUNT];
+	uint64_t bad;    /* accounts that cannot log in because of their mailhost or an option beside it */
+	struct check_count shared, lists, tls_port, quota, insecure[PROTOCOL_COUNT], single[PROTOCOL_COUNT];
 };
 
 /* Begins. SET is used until the end, which is check_accounts_report(). */

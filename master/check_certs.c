@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <uthash.h>
 
 #include "keyd/keyring.h"
 #include "lib/mem.h"
@@ -26,12 +27,12 @@ enum { LABEL_MAX = 320, NUMBER = 1 };
 struct subject {
 	struct settings_load *l;
 	unsigned line;
-	char label[LABEL_MAX];   /* the setting, for people */
-	const char *file, *key;  /* KEY "": the certificate's file has it */
-	const char *ocsp;        /* "": there is no OCSP response */
-	bool is_client;          /* peers look at it */
-	const char *name;        /* that it has to be for; NULL: not said */
-	const char *authorities; /* whom those who see it believe beside the machine's; NULL: nobody */
+	char label[LABEL_MAX];  /* the setting, for people */
+	const char *file, *key; /* KEY "": the certificate's file has it */
+	const char *ocsp;       /* "": there is no OCSP response */
+	bool is_client;         /* peers look at it */
+	const char *name;       /* that it has to be for; NULL: not said */
+	X509_STORE *trusted;    /* whom those who see it believe; NULL: not known */
 	X509 *chain[KEY_CHAIN_CERTS];
 	unsigned n;
 	bool names_node; /* it is for this node's name */
@@ -137,7 +138,7 @@ static void check_chain(struct subject *s, const struct key_chain *m, struct str
 	}
 	if (s->n == 0)
 		return;
-	tls_cert_check(s->chain, s->n, s->is_client, s->name, s->authorities, time(NULL), on_finding, s);
+	tls_cert_check(s->chain, s->n, s->is_client, s->name, s->trusted, time(NULL), on_finding, s);
 	add_facts(s, facts);
 	for (size_t i = 0; i < ARRAY_LEN(s->l->set->self); i++)
 		s->names_node |= s->l->set->self[i][0] != '\0' && tls_cert_is_for(s->chain[0], s->l->set->self[i]);
@@ -182,22 +183,66 @@ static void check_one(struct subject *s, struct str *facts)
 	keyring_free(&ring);
 }
 
+/* A file that was checked, with its key's. */
+struct seen {
+	UT_hash_handle hh;
+	char files[];
+};
+
 /* The walk over all files. */
 struct walk {
 	struct settings_load *l;
-	struct str *facts, seen; /* SEEN: lines "FILE KEY": protocols may share certificates */
-	bool any, names_node;    /* ANY: there are certificates for clients; NAMES_NODE: one is for this node's name */
+	struct str *facts;
+	struct seen *seen;    /* protocols may share certificates */
+	X509_STORE *machine;  /* whom it trusts; NULL: not known */
+	X509_STORE *ours;     /* these and PROXY_TLS_CAFILE's; NULL: not known, or no others */
+	bool any, names_node; /* ANY: there are certificates for clients; NAMES_NODE: one is for this node's name */
 };
 
 /* The same was checked for an earlier protocol: what there is to say was said. */
 static bool is_shared(struct walk *w, const char *file, const char *key)
 {
-	char *line = mem_printf("\n%s\n%s\n", file, key);
-	bool shared = strstr(str_cstr(&w->seen), line) != NULL;
+	char *files = mem_printf("%s\n%s", file, key);
+	struct seen *s;
+	bool shared;
 
-	str_adds(&w->seen, line);
-	mem_free(&line);
+	HASH_FIND_STR(w->seen, files, s);
+	shared = s != NULL;
+	if (!shared) {
+		s = mem_alloc(sizeof(*s) + strlen(files) + 1);
+		memcpy(s->files, files, strlen(files) + 1);
+		HASH_ADD_STR(w->seen, files, s);
+	}
+	mem_free(&files);
 	return shared;
+}
+
+static void forget_seen(struct walk *w)
+{
+	struct seen *s, *next;
+
+	HASH_ITER(hh, w->seen, s, next)
+	{
+		HASH_DEL(w->seen, s);
+		mem_free(&s);
+	}
+}
+
+/* Adds those of PROXY_TLS_CAFILE, a file or a folder, to STORE. That it cannot be read is reported elsewhere. */
+static void add_ours(X509_STORE *store, const char *path)
+{
+	const STACK_OF(X509_OBJECT) * all;
+	struct authority_content c;
+
+	authority_read(path, &c);
+	all = c.trust != NULL ? X509_STORE_get0_objects(tls_trust_store(c.trust)) : NULL;
+	for (int i = 0; all != NULL && i < sk_X509_OBJECT_num(all); i++) {
+		X509 *cert = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(all, i));
+
+		if (cert != NULL)
+			X509_STORE_add_cert(store, cert);
+	}
+	authority_content_fini(&c);
 }
 
 static void on_file(void *arg, const char *use, const char *file, const char *key, const char *ocsp)
@@ -221,8 +266,8 @@ static void on_file(void *arg, const char *use, const char *file, const char *ke
 	if (u.what == KEY_FOR_NAME && u.name[0] != '*')
 		subject.name = u.name;
 	/* For names, as those of nodes are: everybody else is shown TLS_CERTFILE. */
-	if ((u.what == KEY_FOR_NAME || u.what == KEY_FOR_ITS_OWN) && w->l->set->proxy_PROXY_TLS_CAFILE[0] != '\0')
-		subject.authorities = w->l->set->proxy_PROXY_TLS_CAFILE;
+	subject.trusted =
+	    w->ours != NULL && (u.what == KEY_FOR_NAME || u.what == KEY_FOR_ITS_OWN) ? w->ours : w->machine;
 	check_one(&subject, w->facts);
 	w->any |= !subject.is_client;
 	w->names_node |= !subject.is_client && subject.names_node;
@@ -339,14 +384,22 @@ static void check_node_name(const struct walk *w)
 
 void check_certs(struct settings_load *l, struct str *facts)
 {
-	struct walk w = { .l = l, .facts = facts, .seen = STR_INIT };
+	struct walk w = { .l = l, .facts = facts, .machine = tls_cert_machine() };
 	struct cert_files_gaps gaps;
 
+	if (w.machine != NULL && l->set->proxy_PROXY_TLS_CAFILE[0] != '\0') {
+		w.ours = tls_cert_machine();
+		add_ours(w.ours, l->set->proxy_PROXY_TLS_CAFILE);
+	}
 	cert_files_each(l->set, on_file, &w, &gaps);
-	if (gaps.too_many)
-		settings_report(l->errors, &l->text, 0,
-		    "there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not used",
-		    CERT_FILES_MAX);
+	for (unsigned i = 0; i < gaps.n; i++)
+		if (gaps.gap[i].error == 0) { /* errors are told with the settings that name the folders */
+			struct str text = STR_INIT;
+
+			cert_files_gap_text(&gaps.gap[i], &text);
+			settings_report(l->errors, &l->text, 0, "%s", str_cstr(&text));
+			str_fini(&text);
+		}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		if (l->set->has_tls[p]) {
 			check_folder(l, p);
@@ -356,5 +409,7 @@ void check_certs(struct settings_load *l, struct str *facts)
 		check_authorities(l, settings_load_line_of(l, "proxy", "PROXY_TLS_CAFILE"), "proxy.PROXY_TLS_CAFILE",
 		    l->set->proxy_PROXY_TLS_CAFILE, false);
 	check_node_name(&w);
-	str_fini(&w.seen);
+	forget_seen(&w);
+	X509_STORE_free(w.machine);
+	X509_STORE_free(w.ours);
 }

@@ -252,8 +252,10 @@ static bool on_missed(struct child *c, struct msgr *r)
 		return false;
 	if (m.type == CTL_CHANNEL)
 		channels_missed(c, &m.other);
-	else if (m.type == CTL_SETTINGS || (m.type == CTL_KEY && c->post->role == ROLE_KEY))
+	else if (m.type == CTL_SETTINGS)
 		missing_add(c, m.type, NULL, 0);
+	else if (m.type == CTL_KEY && c->post->role == ROLE_KEY)
+		keys_lack(c);
 	else if ((m.type == CTL_LISTEN && slots_serves(c, m.other.slot)) ||
 	    (m.type == CTL_TRUST && m.other.slot < CONTROL_TRUST_COUNT))
 		missing_add(c, m.type, NULL, m.other.slot);

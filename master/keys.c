@@ -15,6 +15,7 @@
 #include "master/cert_files.h"
 #include "master/cert_news.h"
 #include "master/missing.h"
+#include "node/msg_control.h"
 #include "node/msg_key.h"
 
 /* In the order in which they are passed. */
@@ -97,10 +98,8 @@ static enum passing pass_file(struct child *to, const struct certificate *c, int
 	sent = fd != -1 && children_send(to, &out, fd);
 	if (fd != -1)
 		close(fd);
-	if (!sent) {
-		key_queue_clear(&to->keys); /* all of them come again */
-		missing_add(to, CTL_KEY, NULL, 0);
-	}
+	if (!sent)
+		keys_lack(to);
 	return sent ? PASSED : LACKING;
 }
 
@@ -112,6 +111,20 @@ static void pass(struct child *to, const struct certificate *c)
 		return;
 	if (pass_file(to, c, CERTIFICATE, two) == PASSED && two)
 		pass_file(to, c, KEY, false);
+}
+
+static void say_coming(struct child *to, bool coming)
+{
+	to->keys_coming = coming;
+	control_switch_write(&out, CTL_KEYS, coming);
+	children_send(to, &out, -1);
+}
+
+void keys_lack(struct child *c)
+{
+	key_queue_clear(&c->keys);
+	c->keys_lacked = true;
+	missing_add(c, CTL_KEY, NULL, 0);
 }
 
 /* Descriptors on their way are the master's: so a key is passed when there is room for it on the channel. One that has
@@ -128,14 +141,19 @@ static bool pass_next(struct chan *ch UNUSED, void *arg)
 			pass(to, c);
 		return true;
 	}
-	children_begin(to);
+	if (!to->keys_lacked) {
+		say_coming(to, false);
+		children_begin(to);
+	}
 	return false;
 }
 
 static void pass_later(struct child *to, uint32_t number)
 {
-	if (to->control == NULL)
+	if (to->control == NULL || to->keys_lacked)
 		return;
+	if (!to->keys_coming)
+		say_coming(to, true);
 	key_queue_add(&to->keys, number);
 	chan_feed(to->control, pass_next);
 }
@@ -266,43 +284,53 @@ static void forget(const struct master *m, bool sure)
 	}
 }
 
+static bool has_gap(const struct cert_files_gaps *all, const struct cert_files_gap *one)
+{
+	for (unsigned i = 0; i < all->n; i++)
+		if (all->gap[i].error == one->error && strcmp(all->gap[i].folder, one->folder) == 0)
+			return true;
+	return false;
+}
+
 /* Logs only what is new. */
 static void take_gaps(const struct cert_files_gaps *new)
 {
-	if (new->too_many && !gaps.too_many)
-		log_error("there are more than %d certificates beside TLS_CERTFILE or in TLS_CERTDIR; some are not "
-		          "used",
-		    CERT_FILES_MAX);
-	if (new->error != 0 && new->error != gaps.error)
-		log_error("cannot read %s, where certificates are: %s; those that are in use stay, also if their files "
-		          "have been removed",
-		    new->folder, strerror(new->error));
+	struct str text = STR_INIT;
+
+	for (unsigned i = 0; i < new->n; i++)
+		if (!has_gap(&gaps, &new->gap[i])) {
+			str_clear(&text);
+			cert_files_gap_text(&new->gap[i], &text);
+			log_error("%s", str_cstr(&text));
+		}
+	str_fini(&text);
 	gaps = *new;
 }
 
 void keys_describe(struct str *s)
 {
-	if (gaps.error != 0)
-		str_addf(s, "note\tcertificate\tcannot read %s: %s; those that are in use stay\n", gaps.folder,
-		    strerror(gaps.error));
-	if (gaps.too_many)
-		str_addf(s, "note\tcertificate\tthere are more than %d; some are not used\n", CERT_FILES_MAX);
+	for (unsigned i = 0; i < gaps.n; i++) {
+		str_adds(s, "note\tcertificate\t");
+		cert_files_gap_text(&gaps.gap[i], s);
+		str_addc(s, '\n');
+	}
 	if (first != NULL)
-		str_addf(s, "count\tcertificates_not_found\t%d\n", gaps.error != 0 || gaps.too_many);
+		str_addf(s, "count\tcertificates_not_found\t%d\n", gaps.n != 0);
 }
 
 static void look(const struct master *m, bool sure)
 {
-	bool was_blind = gaps.error != 0;
+	bool was_blind = cert_files_gaps_are_blind(&gaps), is_blind;
 	struct cert_files_gaps now;
 
 	for (struct certificate *c = first; c != NULL; c = c->hh_use.next)
 		c->found = false;
 	cert_files_each(m->set, on_found, NULL, &now);
 	take_gaps(&now);
-	if (now.error == 0)
+	is_blind = cert_files_gaps_are_blind(&now);
+	if (!is_blind)
 		forget(m, sure);
-	for (struct child *c = m->children; was_blind && now.error == 0 && c != NULL; c = c->next)
+	for (struct child *c = m->children; was_blind && !is_blind && c != NULL; c = c->next)
 		if (is_key_process(c))
 			keys_repeat(c); /* one that has begun meanwhile lacks what is there */
 	cert_news_begin();
@@ -358,10 +386,15 @@ void keys_update(struct master *m)
 /* What C has of them it does not take again. */
 void keys_repeat(struct child *c)
 {
+	if (c->control == NULL)
+		return;
 	key_queue_clear(&c->keys);
+	c->keys_lacked = false;
+	say_coming(c, true);
 	for (const struct certificate *cert = first; cert != NULL; cert = cert->hh_use.next)
 		if (cert->number != 0)
 			pass_later(c, cert->number);
+	chan_feed(c->control, pass_next); /* there may be none any more */
 }
 
 void keys_begin(struct child *c)
@@ -372,7 +405,7 @@ void keys_begin(struct child *c)
 
 bool keys_are_waiting(const struct child *c)
 {
-	return !key_queue_is_empty(&c->keys);
+	return c->keys_coming;
 }
 
 void keys_forget(struct child *c)

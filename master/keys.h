@@ -15,15 +15,18 @@ bool keys_wanted(const struct settings *set);
 /* Takes the files from m->set: at the start, and after each reload. */
 void keys_update(struct master *m);
 /* Passes all keys to C, a key process that begins, when there is room for each on its channel; then calls
- * children_begin(). */
+ * children_begin(). It knows of keys that wait, now and later (CTL_KEYS), so that login workers wait with it. */
 void keys_begin(struct child *c);
-/* There are keys that were not passed to C yet. */
+/* Not all keys were passed to C yet. */
 bool keys_are_waiting(const struct child *c);
 /* C has ended. */
 void keys_forget(struct child *c);
 /* Adds lines of "status" on what was not found. */
 void keys_describe(struct str *s);
-/* Passes all keys to C, a key process that has lost a descriptor. */
+/* C, a key process, lacks some because descriptors ran out: keys_repeat() comes in a moment, and until then none is
+ * passed. */
+void keys_lack(struct child *c);
+/* Passes all keys to C, a key process, once more. */
 void keys_repeat(struct child *c);
 
 #endif

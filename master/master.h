@@ -53,6 +53,8 @@ struct child {
 	bool stopped;          /* was told CTL_STOP */
 	bool held;             /* stopped by SIGSTOP */
 	struct key_queue keys; /* key process: to be passed to it */
+	bool keys_coming;      /* ... and it knows that some are */
+	bool keys_lacked;      /* ... but descriptors ran out: missing.h sees to it that all of them come again */
 	int key_end;           /* worker: the other end of its channel to key processes; -1: there is none */
 	enum child_clients clients;
 	enum child_notice notice;

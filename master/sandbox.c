@@ -74,8 +74,8 @@ bool sandbox_enter(const char *maildir)
 		sandbox_prepare();
 	if (landlock_abi() < LEAST_ABI || (rules = landlock_new(&all)) == -1)
 		return false;
-	ok = landlock_allow(rules, AT_FDCWD, maildir, all.fs);
-	allow_links(rules, maildir, all.fs);
+	ok = landlock_allow(rules, AT_FDCWD, maildir, all.fs & ~LANDLOCK_FS_EXECUTE);
+	allow_links(rules, maildir, all.fs & ~LANDLOCK_FS_EXECUTE);
 	for (size_t i = 0; i < ARRAY_LEN(readable); i++)
 		if (!known.again[i])
 			landlock_allow(rules, AT_FDCWD, readable[i], LANDLOCK_FS_READ_FILE | LANDLOCK_FS_READ_DIR);

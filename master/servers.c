@@ -15,14 +15,18 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/program.h"
 #include "master/log_sessions.h"
 #include "master/spawn.h"
 #include "master/spawn_child.h"
+#include "settings/local_server.h"
 
 /* SIGCHLD names one child, and the kernel merges a second one that comes before the first is read. So all children are
  * checked after it came, but at most so often: otherwise the cost of an end would grow with the number of open
  * sessions. */
 #define ASK_ALL 0.25 /* seconds */
+
+enum { PROGRAM_QUIET = 60 };
 
 static struct {
 	struct ev_loop *loop;
@@ -69,6 +73,21 @@ static void report_end(const struct server *s)
 	log_as(LOG_SESSION_ENDED, LOG_LEVEL_INFO, "%d", (int)s->pid);
 }
 
+/* The child S, a program that is not ours, was reaped. What it may have to say is in its stderr. */
+static void program_ended(const struct server *s, int status)
+{
+	const char *title = protocols[s->protocol].title;
+	char user[256];
+
+	log_clean(user, sizeof(user), s->user);
+	if (WIFSIGNALED(status) && s->end_signal == 0)
+		log_warn("the program of LOCAL_%s that served %s (process %d) was killed by signal %d (%s)", title,
+		    user, (int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
+		log_warn("the program of LOCAL_%s that served %s (process %d) exited with status %d", title, user,
+		    (int)s->pid, WEXITSTATUS(status));
+}
+
 /* The child S was reaped. */
 static void child_ended(struct server *s, int status)
 {
@@ -76,7 +95,9 @@ static void child_ended(struct server *s, int status)
 	char user[256];
 
 	log_clean(user, sizeof(user), s->user);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+	if (s->program)
+		program_ended(s, status);
+	if (s->program || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) {
 		forget(s);
 		return;
 	}
@@ -198,29 +219,71 @@ static pid_t fork_server(const struct ticket *tk, const struct handoff *h, const
 	sigprocmask(SIG_SETMASK, &all, &old);
 	if ((pid = fork()) == 0) {
 		servers.in_child();
+		if (tk->grant.program)
+			spawn_program(tk, h, set);
 		spawn_child(tk, h, set, figures_map(figures), spawn_servers[tk->grant.protocol]);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	return pid;
 }
 
-const struct server *servers_start(const struct ticket *tk, const struct handoff *h, const struct settings *set)
+/* What H has for the program's environment is a tag or a word of ours, whatever a worker that was taken over says. */
+static bool is_plain_word(const struct handoff *h)
 {
-	struct server *s;
-	char user[256], err[512];
-	int64_t figures;
-	pid_t pid;
+	return strspn(h->context, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == strlen(h->context);
+}
+
+/* The program that is to serve TK and H may be executed. If not, that was logged. */
+static bool may_execute(const struct ticket *tk, const struct handoff *h, const struct settings *set)
+{
+	static uint32_t quiet_until;
+	const struct local_server server = local_server_of(set, tk->grant.protocol);
+	const char *title = protocols[tk->grant.protocol].title;
+	struct local_server_command c;
+	char why[PROGRAM_WHY_MAX];
+
+	if (server.kind != LOCAL_SERVER_EXEC) /* authd has settings of before, or already new ones */
+		return false;
+	if (!is_plain_word(h)) {
+		if (log_due(&quiet_until, PROGRAM_QUIET))
+			log_error("login worker %u names a tag that none of ours has; no program is executed", h->slot);
+		return false;
+	}
+	local_server_words(&server, &c);
+	if (program_is_trusted(c.argv[0], why))
+		return true;
+	if (log_due(&quiet_until, PROGRAM_QUIET))
+		log_error("LOCAL_%s: the program is not executed: %s", title, why);
+	return false;
+}
+
+/* There is a server for TK, and its account may be served. If not, that was logged. */
+static bool may_start(const struct ticket *tk, const struct handoff *h, const struct settings *set)
+{
+	char err[512];
 
 	if (!spawn_may_serve(&tk->grant.account, set, err, sizeof(err))) {
 		log_error("%s", err);
-		return NULL;
+		return false;
 	}
-	if (spawn_servers[tk->grant.protocol] == NULL) {
+	if (tk->grant.program)
+		return may_execute(tk, h, set);
+	if (spawn_servers[tk->grant.protocol] == NULL)
 		log_error("this build has no server for %s", protocols[tk->grant.protocol].group);
+	return spawn_servers[tk->grant.protocol] != NULL;
+}
+
+const struct server *servers_start(const struct ticket *tk, const struct handoff *h, const struct settings *set)
+{
+	struct server *s;
+	char user[256];
+	int64_t figures;
+	pid_t pid;
+
+	if (!may_start(tk, h, set))
 		return NULL;
-	}
 	log_clean(user, sizeof(user), tk->grant.account.name);
-	figures = figures_new();
+	figures = tk->grant.program ? FIGURES_NONE : figures_new();
 	if ((pid = fork_server(tk, h, set, figures)) == -1) {
 		log_error("cannot start a session server for %s: %s; raise the limit of processes (TasksMax=, ulimit "
 		          "-u) or the memory of this node",
@@ -229,6 +292,7 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 		return NULL;
 	}
 	s = add_server(pid, tk->grant.session, tk->grant.protocol, tk->grant.account.name, &tk->grant.client);
+	s->program = tk->grant.program;
 	s->figures = figures;
 	s->began = clock_seconds();
 	memcpy(s->session_id, tk->grant.session_id, sizeof(s->session_id));
@@ -302,7 +366,7 @@ uint32_t servers_signal(int sig)
 
 static bool is_chosen(const struct server *s, const struct session_choice *choice)
 {
-	return session_choice_has(choice, s->user, &s->client, s->session_id);
+	return !s->program && session_choice_has(choice, s->user, &s->client, s->session_id);
 }
 
 uint32_t servers_kick(const struct session_choice *choice, uint32_t kick, uint32_t *waits)

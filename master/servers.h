@@ -24,6 +24,7 @@ struct server {
 	pid_t pid;
 	uint64_t session;
 	enum protocol protocol;
+	bool program; /* of LOCAL_IMAP or LOCAL_POP3: the session, and its lines in the log, are the login worker's */
 	char *user;
 	char session_id[SESSION_ID_MAX];
 	char *tls; /* session_tls_word(); NULL: no TLS, or not known */
@@ -57,12 +58,12 @@ const struct server *servers_first(void);
 size_t servers_count(enum protocol protocol);
 /* Sends SIG to all servers; their number. */
 uint32_t servers_signal(int sig);
-/* Asks the servers that CHOICE means to end: SIGUSR1. Their number; *WAITS: how many of them have ->kick KICK now,
- * because no other kick was waiting for them. */
+/* Asks the servers that CHOICE means, but no programs, to end: SIGUSR1. Their number; *WAITS: how many of them have
+ * ->kick KICK now, because no other kick was waiting for them. */
 uint32_t servers_kick(const struct session_choice *choice, uint32_t kick, uint32_t *waits);
 /* Kills those that KICK still waits for after SECONDS, with a line in the log for each; their number. */
 uint32_t servers_kill_kicked(uint32_t kick, int seconds);
-/* One row for each that CHOICE means, as CTL_ROWS has it for "who"; their number. */
+/* One row for each that CHOICE means, but for programs, as CTL_ROWS has it for "who"; their number. */
 uint32_t servers_who(const struct session_choice *choice, struct str *rows);
 
 #endif

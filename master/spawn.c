@@ -56,8 +56,11 @@ static void send_authd(void)
 		log_error("lost a message to authd; its session counts may be wrong until authd restarts");
 }
 
+/* The session of a program is its login worker's. */
 static void tell_have(const struct server *s)
 {
+	if (s->program)
+		return;
 	session_have_write(&out, s->session, s->protocol, &s->client, s->user, (uint32_t)s->pid);
 	send_authd();
 }
@@ -105,7 +108,8 @@ static void serve(struct ticket *tk, struct handoff *h)
 	const struct server *s = NULL;
 	int stream = -1;
 
-	if (!spawn.stopping && (h->fd != -1 || make_stream(h, &stream)))
+	/* What a program's client has sent behind its login waits at its worker: it gets nothing but a stream. */
+	if (!spawn.stopping && (h->fd == -1 ? make_stream(h, &stream) : !tk->grant.program))
 		s = servers_start(tk, h, spawn.ctx.set);
 	/* All about the session: authd may be a new one, or have seen the end of the worker first. */
 	if (s != NULL)
@@ -401,7 +405,8 @@ static void on_orphaned(struct role_ctx *ctx UNUSED)
 
 static void on_ended(const struct server *s)
 {
-	tell_end(s->session);
+	if (!s->program)
+		tell_end(s->session);
 	kick_ended(s);
 	leave_if_done();
 }

@@ -15,7 +15,11 @@
 #include "lib/die.h"
 #include "lib/log.h"
 #include "lib/mem.h"
+#include "lib/net.h"
+#include "lib/num.h"
 #include "master/sandbox.h"
+#include "master/spawn.h"
+#include "settings/local_server.h"
 
 enum { FD_CLIENT = 3, FD_LOG = 4, NOFILE_MAX = 4096 };
 
@@ -99,20 +103,27 @@ static void default_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* No core file, few descriptors, no other process or thread: nothing here starts one. */
+/* No core file, few descriptors. */
 static void set_limits(void)
 {
 	static const struct rlimit none;
 	struct rlimit files;
 
 	setrlimit(RLIMIT_CORE, &none);
-#ifndef WITH_SANITIZERS /* their reports at the end are made by another process */
-	setrlimit(RLIMIT_NPROC, &none);
-#endif
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
 		files.rlim_cur = files.rlim_max = MIN(files.rlim_max, (rlim_t)NOFILE_MAX);
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+}
+
+/* No other process or thread: nothing here starts one. */
+static void forbid_processes(void)
+{
+#ifndef WITH_SANITIZERS /* their reports at the end are made by another process */
+	static const struct rlimit none;
+
+	setrlimit(RLIMIT_NPROC, &none);
+#endif
 }
 
 static void become_user(uid_t uid, gid_t gid)
@@ -157,6 +168,7 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 		.leftover_len = h->leftover_len,
 		.proxied = tk->grant.proxied,
 		.tls = tk->grant.tls,
+		.later = tk->grant.later,
 		.tls_words = tk->grant.tls_words,
 		.signature = tk->grant.signature,
 		.began = clock_seconds(),
@@ -173,6 +185,7 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 	client = keep_descriptors(h->fd);
 	become_user(tk->grant.account.uid, tk->grant.account.gid);
 	set_limits();
+	forbid_processes();
 	/* If the home is missing, the server cannot open the Maildir and reports that to the client. */
 	if (chdir(start.home) != 0 && chdir("/") != 0)
 		die_errno("cannot change to /");
@@ -180,4 +193,83 @@ void spawn_child(const struct ticket *tk, const struct handoff *h, const struct 
 	server(client, &start);
 	log_flush();
 	_exit(log_dropped() != 0 ? SPAWN_CHILD_UNLOGGED : 0);
+}
+
+/* --- programs that are not ours --- */
+
+enum { PROGRAM_VARIABLES = 20 };
+
+struct environment {
+	char *variable[PROGRAM_VARIABLES + 1];
+	unsigned n;
+};
+
+static void add_variable(struct environment *e, const char *name, const char *value)
+{
+	DIE_IF(e->n == PROGRAM_VARIABLES);
+	e->variable[e->n++] = mem_printf("%s=%s", name, value);
+	e->variable[e->n] = NULL;
+}
+
+/* What Courier's login programs leave to its servers. */
+static void make_environment(struct environment *e, const struct ticket *tk, const struct handoff *h,
+    const char *maildir)
+{
+	const struct ticket_grant *g = &tk->grant;
+	const struct account *a = &g->account;
+	char ip[NET_IP_TEXT_MAX], port[NUM_TEXT_MAX], tls[32];
+
+	e->n = 0;
+	add_variable(e, "PATH", "/usr/local/bin:/usr/bin:/bin");
+	add_variable(e, "HOME", a->home);
+	add_variable(e, "USER", a->name);
+	add_variable(e, "AUTHENTICATED", a->name);
+	add_variable(e, "AUTHADDR", a->name);
+	add_variable(e, "AUTHFULLNAME", a->fullname);
+	add_variable(e, "OPTIONS", a->options);
+	add_variable(e, "MAILDIR", maildir);
+	if (a->quota[0] != '\0')
+		add_variable(e, "MAILDIRQUOTA", a->quota);
+	add_variable(e, "PROTOCOL", protocols[g->protocol].title);
+	add_variable(e, "TCPREMOTEIP", net_addr_log(&g->client, ip));
+	add_variable(e, "TCPREMOTEPORT", num_text(g->client.port, port));
+	snprintf(tls, sizeof(tls), "%s_TLS", protocols[g->protocol].title);
+	if (g->tls) /* else it refuses accounts with disableinsecureimap */
+		add_variable(e, tls, "1");
+	if (h->context[0] != '\0')
+		add_variable(e, spawn_context_variables[g->protocol], h->context);
+}
+
+/* 0 and 1 are the client. The log stays open until the program begins. */
+static void keep_for_program(int client)
+{
+	if (fcntl(client, F_SETFL, fcntl(client, F_GETFL) & ~O_NONBLOCK) != 0 || dup2(client, 0) == -1 ||
+	    dup2(client, 1) == -1 || fcntl(ROLE_FD_LOG, F_SETFD, FD_CLOEXEC) != 0)
+		die_errno("cannot pass the client on to a program");
+	close(ROLE_FD_CONTROL);
+	if (close_range(ROLE_FD_LOG + 1, ~0U, 0) != 0)
+		for (int fd = ROLE_FD_LOG + 1; fd < 65536; fd++)
+			close(fd);
+}
+
+void spawn_program(const struct ticket *tk, const struct handoff *h, const struct settings *set)
+{
+	const struct local_server server = local_server_of(set, tk->grant.protocol);
+	const struct account *a = &tk->grant.account;
+	char *maildir = maildir_path(a, protocol_settings(set, tk->grant.protocol).maildirpath);
+	static struct local_server_command c;
+	static struct environment e;
+
+	local_server_words(&server, &c);
+	make_environment(&e, tk, h, maildir);
+	default_signals();
+	setsid(); /* not the terminal of who started the node */
+	keep_for_program(h->fd);
+	become_user(a->uid, a->gid);
+	set_limits();
+	if (chdir(a->home) != 0 && chdir("/") != 0)
+		die_errno("cannot change to /");
+	execve(c.argv[0], c.argv, e.variable);
+	die_errno("cannot execute %s%s", c.argv[0],
+	    errno == EPERM ? ", the node was started without a program; restart it" : "");
 }

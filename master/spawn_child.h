@@ -20,4 +20,9 @@ void spawn_child_prepare(void);
 void spawn_child(const struct ticket *tk, const struct handoff *h, const struct settings *set,
     struct bio_figures *figures, session_server_fn *server) NORETURN;
 
+/* The same where the settings name a program for the protocol of TK: executes that, with H->fd as its standard input
+ * and output, stderr as it is, and Courier's environment and nothing else. It is no code of ours, so it gets neither
+ * the log nor Landlock, and may start processes. */
+void spawn_program(const struct ticket *tk, const struct handoff *h, const struct settings *set) NORETURN;
+
 #endif

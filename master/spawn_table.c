@@ -8,3 +8,8 @@ session_server_fn *const spawn_servers[PROTOCOL_COUNT] = {
 	PROTOCOLS(P)
 #undef P
 };
+
+const char *const spawn_context_variables[PROTOCOL_COUNT] = {
+	[PROTOCOL_IMAP] = "IMAPLOGINTAG",
+	[PROTOCOL_POP3] = "UTF8",
+};

@@ -106,7 +106,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
 	for (struct child *c = m->children; c != NULL; c = c->next) {
 		const struct watch_bounds *b = watch_bounds(c->post->role);
 
-		if (b == NULL || !c->begun)
+		if (b == NULL)
 			continue;
 		if (c->watch.asked || !(c->watch.asked = ask(c)))
 			look_at(c, b, elapsed);

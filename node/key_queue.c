@@ -27,17 +27,17 @@ void key_queue_add(struct key_queue *q, uint32_t key)
 	q->key[q->end++] = key;
 }
 
-bool key_queue_is_empty(const struct key_queue *q)
+static bool is_empty(const struct key_queue *q)
 {
 	return q->first == q->end;
 }
 
 bool key_queue_take(struct key_queue *q, uint32_t *key)
 {
-	if (key_queue_is_empty(q))
+	if (is_empty(q))
 		return false;
 	*key = q->key[q->first++];
-	if (key_queue_is_empty(q))
+	if (is_empty(q))
 		key_queue_clear(q);
 	return true;
 }

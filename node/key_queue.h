@@ -13,7 +13,6 @@ struct key_queue {
 void key_queue_add(struct key_queue *q, uint32_t key);
 /* Takes the one that was added first. False: it is empty. */
 bool key_queue_take(struct key_queue *q, uint32_t *key);
-bool key_queue_is_empty(const struct key_queue *q);
 /* Empties it, and frees what it holds. */
 void key_queue_clear(struct key_queue *q);
 

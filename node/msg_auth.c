@@ -198,6 +198,8 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 	msgw_u8(w, a->local);
 	if (a->local) {
 		msgw_bytes(w, a->ticket, sizeof(a->ticket));
+		msgw_u8(w, a->local_server);
+		msgw_u32(w, a->peer_ms);
 		return;
 	}
 	msgw_u8(w, a->ntargets);
@@ -209,6 +211,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		if (a->client_tls_words[0] != '\0')
 			msgw_bytes(w, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
 	}
+	msgw_u8(w, a->local_server);
 	msgw_u8(w, (uint8_t)a->other_hosts);
 	msgw_u32(w, a->peer_ms);
 	msgw_u8(w, a->report_success);
@@ -239,6 +242,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		if (a->client_tls_words[0] != '\0')
 			msgr_fixed(r, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
 	}
+	a->local_server = msgr_bool(r);
 	a->other_hosts = (enum auth_other_hosts)msgr_below(r, AUTH_OTHER_HOSTS_COUNT);
 	a->peer_ms = msgr_u32(r);
 	a->report_success = msgr_bool(r);
@@ -274,10 +278,13 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 	read_tls_words(r, a->client_tls_words);
 	a->proxied = msgr_bool(r);
 	a->local = msgr_bool(r);
-	if (a->local)
+	if (a->local) {
 		msgr_fixed(r, a->ticket, sizeof(a->ticket));
-	else
+		a->local_server = msgr_bool(r);
+		a->peer_ms = msgr_u32(r);
+	} else {
 		read_remote(r, a);
+	}
 	return msgr_end(r);
 }
 

@@ -138,6 +138,9 @@ enum auth_other_hosts {
 	AUTH_OTHER_HOSTS_COUNT
 };
 
+/* What stands for the server of LOCAL_IMAP or LOCAL_POP3 where a mailhost does for others, as in the log. */
+#define LOCAL_SERVER_HOST "local"
+
 struct auth_reply {
 	uint32_t request;
 	enum auth_verdict verdict;
@@ -154,12 +157,17 @@ struct auth_reply {
 	bool client_tls;                        /* ... and whether that client speaks TLS */
 	char client_tls_words[SESSION_TLS_MAX]; /* ... and which; "": not known */
 	bool proxied;                           /* it came from another node that is trusted */
-	bool local;                             /* the mail is here */
+	bool local;                             /* a session server of ours serves it */
 	uint8_t ticket[TICKET_LEN];             /* local: for spawn */
 	uint8_t ntargets;                       /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
+	/* Local: not one of ours, but a program, which spawn starts: the stream that comes with spawn's answer begins
+	 * with its reply to the login. Remote: the only target is LOCAL_SERVER_HOST, the server of LOCAL_IMAP or
+	 * LOCAL_POP3. If that has a socket, the message comes with a descriptor that is connected to it, and its
+	 * address is none. */
+	bool local_server;
 	enum auth_other_hosts other_hosts; /* remote: ask again if none of the targets can be reached */
-	uint32_t peer_ms;                  /* remote: what is left of PROXY_TIMEOUT */
+	uint32_t peer_ms;                  /* remote, or a program: what is left of PROXY_TIMEOUT */
 	bool report_success;               /* remote: send PEER_RESULT also when the peer answers */
 	/* Remote: send PEER_SIGNATURE also when the peer accepts our signature. */
 	bool report_signature;

@@ -53,7 +53,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 10 };
+enum { MSG_CHANNEL_VERSION = 14 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -76,6 +76,7 @@ enum msg_type {
 	CTL_STOP,
 	CTL_KEY,      /* key process: a certificate and its key, or a part of it; node/msg_key.h */
 	CTL_KEY_GONE, /* key process: that key is not offered any more */
+	CTL_KEYS,     /* key process: keys are coming (on); those that have come are all that there are (off) */
 	/* Worker, authd: with a sealed memory file: who issues certificates to the clients of a protocol, or (worker)
 	 * to peers. */
 	CTL_TRUST,

@@ -12,8 +12,10 @@ void ticket_write(struct msgw *w, const struct ticket_grant *m)
 	account_write(w, &m->account, false);
 	msgw_str(w, m->session_id);
 	net_addr_write(w, &m->client);
+	msgw_u8(w, m->program);
 	msgw_u8(w, m->proxied);
 	msgw_u8(w, m->tls);
+	msgw_u8(w, m->later);
 	msgw_str(w, m->tls_words);
 	msgw_u8(w, (uint8_t)m->signature);
 }
@@ -29,8 +31,10 @@ bool ticket_read(struct msgr *r, struct ticket_grant *m)
 	account_read(r, &m->account);
 	msgr_str(r, m->session_id, sizeof(m->session_id));
 	net_addr_read(r, &m->client);
+	m->program = msgr_bool(r);
 	m->proxied = msgr_bool(r);
 	m->tls = msgr_bool(r);
+	m->later = msgr_bool(r);
 	msgr_str(r, m->tls_words, sizeof(m->tls_words));
 	m->signature = (enum signature_check)msgr_below(r, SIGNATURE_COUNT);
 	return msgr_end(r);

@@ -19,7 +19,8 @@ struct ticket_grant {
 	struct account account; /* without its secrets */
 	char session_id[SESSION_ID_MAX];
 	struct net_addr client;
-	bool proxied, tls; /* as in struct session_start */
+	bool program; /* the server is the program of LOCAL_IMAP or LOCAL_POP3; the worker keeps the session */
+	bool proxied, tls, later; /* as in struct session_start */
 	char tls_words[SESSION_TLS_MAX];
 	enum signature_check signature; /* to report to the forwarding node, with the reply to the login */
 };

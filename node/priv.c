@@ -23,6 +23,7 @@
 #include "lib/die.h"
 #include "lib/landlock.h"
 #include "lib/log.h"
+#include "settings/local_server.h"
 
 static const struct passwd *account_of(const char *setting, const char *name)
 {
@@ -98,7 +99,7 @@ static void keep_spawn_capabilities(void)
 
 #ifdef WITH_SANITIZERS
 /* They open files of /proc, fork and trace. */
-static void confine(enum role role UNUSED) { }
+static void confine(enum role role UNUSED, const struct settings *set UNUSED) { }
 #else
 /* Valgrind makes executable memory and reads files from within the process that it runs; it is recognised by the
  * library that it preloads. Anyone who can set that variable for root can run anything anyway. */
@@ -152,8 +153,8 @@ static const int needless_calls[] = { SCMP_SYS(ptrace), SCMP_SYS(process_vm_read
 	SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register) };
 /* ... and libraries of auth workers may: PAM's modules and Kerberos keep keys there, and start helpers, as authpipe
  * does, which may be anything. */
-static const int auth_worker_calls[] = { SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(add_key), SCMP_SYS(request_key),
-	SCMP_SYS(keyctl), SCMP_SYS(listen) };
+static const int auth_worker_calls[] = { SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(keyctl), SCMP_SYS(listen) };
+static const int program_calls[] = { SCMP_SYS(execve), SCMP_SYS(execveat) };
 
 /* The numbers of these are not in all versions of libseccomp; they are the same on all machines. */
 enum { CALL_PIDFD_GETFD = 438, CALL_PROCESS_MADVISE = 440 };
@@ -187,6 +188,7 @@ static int add_socket_options(scmp_filter_ctx f)
 		{ SOL_SOCKET, SO_KEEPALIVE },
 		{ SOL_SOCKET, SO_SNDBUF },
 		{ IPPROTO_TCP, TCP_NODELAY },
+		{ IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT },
 	};
 	int rc = 0;
 
@@ -259,7 +261,7 @@ static void use_filter(scmp_filter_ctx f, int rc, enum role role)
 
 /* Other calls fail with EPERM: an unforeseen call of a library then fails alone, and does not cost the worker its
  * clients. */
-static void allow_only(enum role role)
+static void allow_only(enum role role, bool binds)
 {
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int rc = f == NULL ? -ENOMEM : 0;
@@ -272,6 +274,8 @@ static void allow_only(enum role role)
 		rc = add_socket_options(f);
 	if (rc == 0 && role == ROLE_WORKER)
 		rc = add_sockets(f);
+	if (rc == 0 && binds)
+		rc = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(bind), 0);
 	if (rc == 0)
 		rc = add_conditional_calls(f);
 	use_filter(f, rc, role);
@@ -298,8 +302,9 @@ static int forbid_new_users(scmp_filter_ctx f)
 
 /* For authd, auth workers and spawn, and so for each session server: libraries are at work there whose calls nobody
  * can list. */
-static void forbid_some(enum role role)
+static void forbid_some(enum role role, const struct settings *set)
 {
+	const bool programs = role == ROLE_AUTHWORKER || (role == ROLE_SPAWN && local_server_runs_program(set));
 	static const int others[] = { CALL_PIDFD_GETFD, CALL_PROCESS_MADVISE };
 	const uint32_t deny = SCMP_ACT_ERRNO(EPERM);
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
@@ -309,6 +314,8 @@ static void forbid_some(enum role role)
 		rc = add_all(f, deny, others, ARRAY_LEN(others));
 	if (rc == 0 && role != ROLE_AUTHWORKER)
 		rc = add_all(f, deny, auth_worker_calls, ARRAY_LEN(auth_worker_calls));
+	if (rc == 0 && !programs)
+		rc = add_all(f, deny, program_calls, ARRAY_LEN(program_calls));
 	if (rc == 0)
 		rc = forbid_new_users(f);
 	if (rc == 0)
@@ -320,7 +327,7 @@ static void forbid_some(enum role role)
 
 /* Files that are opened, ports and signals, where the kernel can. Session servers have rules of their own
  * (master/sandbox.h), and spawn has to signal those of the spawn before it. */
-static void forbid_files(enum role role)
+static void forbid_files(enum role role, bool binds)
 {
 	struct landlock what = { .net = role != ROLE_AUTHWORKER ? LANDLOCK_NET_BIND : 0,
 		.scoped = LANDLOCK_SCOPE_SIGNAL };
@@ -334,20 +341,26 @@ static void forbid_files(enum role role)
 	}
 	if (role == ROLE_KEY)
 		what.net |= LANDLOCK_NET_CONNECT;
-	if ((rules = landlock_new(&what)) != -1)
-		landlock_enter(rules);
+	if ((rules = landlock_new(&what)) == -1)
+		return;
+	if (binds)
+		landlock_allow_port(rules, 0, LANDLOCK_NET_BIND);
+	landlock_enter(rules);
 }
 
-static void confine(enum role role)
+/* A worker binds sockets to addresses of PROXY_SOURCE_ADDRESS, if there are any; it may not listen there. */
+static void confine(enum role role, const struct settings *set)
 {
+	bool binds = role == ROLE_WORKER && set->proxy_PROXY_SOURCE_ADDRESS[0] != '\0';
+
 	if (under_valgrind())
 		return;
 	if (role != ROLE_SPAWN)
-		forbid_files(role);
+		forbid_files(role, binds);
 	if (role == ROLE_WORKER || role == ROLE_KEY)
-		allow_only(role);
+		allow_only(role, binds);
 	else
-		forbid_some(role);
+		forbid_some(role, set);
 }
 #endif
 
@@ -391,5 +404,5 @@ void priv_drop(enum role role, const struct settings *set)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
 		die_errno("cannot forbid core dumps");
 	limit_resources(role);
-	confine(role);
+	confine(role, set);
 }

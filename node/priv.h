@@ -13,7 +13,7 @@
  * - key: the user AUTH_USER with its own group alone, the same empty directory as its root, and only the system calls
  *   of an event loop over sockets that it was given: it opens, connects and accepts nothing;
  * - spawn: root's uid with CAP_SETUID, CAP_SETGID and CAP_KILL alone, for its children and for nothing else; neither
- *   it nor they can run a program.
+ *   it nor they can run a program, unless the settings name one (LOCAL_IMAP, LOCAL_POP3).
  * All: no_new_privs, no core dump of memory that held secrets, not to be traced by others of the same user, no socket
  * whose closing waits, and no call that reaches into other processes. If an ordinary user started the node, the uid
  * stays; the system call filters and the last line still apply. Ends the process if any step fails, but for what the

@@ -180,9 +180,9 @@ static void stop(struct role_ctx *ctx)
 static void on_plain(struct role_ctx *ctx, struct msgr *r)
 {
 	uint16_t type = r->type;
-	bool on = false;
+	bool on = false, is_switch = type == CTL_DRAIN || type == CTL_OTHERS || type == CTL_KEYS;
 
-	if (!(type == CTL_DRAIN || type == CTL_OTHERS ? control_switch_read(r, &on) : msgr_end(r))) {
+	if (!(is_switch ? control_switch_read(r, &on) : msgr_end(r))) {
 		log_error("bad message %u from the master", type);
 	} else if (type == CTL_GO) {
 		if (ctx->hooks->go != NULL)
@@ -199,6 +199,9 @@ static void on_plain(struct role_ctx *ctx, struct msgr *r)
 	} else if (type == CTL_OTHERS) {
 		if (ctx->hooks->others != NULL)
 			ctx->hooks->others(ctx, on);
+	} else if (type == CTL_KEYS) {
+		if (ctx->hooks->keys != NULL)
+			ctx->hooks->keys(ctx, on);
 	} else if (type == CTL_DRAIN) {
 		if (ctx->hooks->drain != NULL)
 			ctx->hooks->drain(ctx, on);
@@ -241,6 +244,7 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 	case CTL_RETIRE:
 	case CTL_DRAIN:
 	case CTL_OTHERS:
+	case CTL_KEYS:
 	case CTL_STOP:
 		on_plain(ctx, r);
 		break;

@@ -1,14 +1,19 @@
 /* The input, signals and last log line of a session server. */
 #include "node/session.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/fd.h"
 #include "lib/log.h"
+#include "settings/replicated.h"
 
 bool session_id_ok(const char *text)
 {
@@ -131,6 +136,61 @@ bool session_locked(const char *program, const struct session_start *start)
 		return false;
 	log_as(program, LOG_LEVEL_INFO, "LOCKED, %s", session_log_who(start, who, sizeof(who)));
 	return true;
+}
+
+enum { MARKER_MAX = 512 };
+
+/* The first line of the marker into NAME, without blanks at its ends. False: errno says why not. */
+static bool read_marker(int dirfd, char name[MARKER_MAX])
+{
+	/* Neither waits for the writer of a pipe, nor leads out of the Maildir. */
+	int fd = openat(dirfd, SESSION_MARKER, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error;
+	size_t from, len;
+	ssize_t n;
+
+	if (fd == -1)
+		return false;
+	n = fd_read_all(fd, name, MARKER_MAX - 1);
+	error = errno;
+	close(fd);
+	errno = error;
+	if (n < 0)
+		return false;
+	name[n] = '\0';
+	from = strspn(name, " \t");
+	len = strcspn(name + from, " \t\r\n");
+	memmove(name, name + from, len);
+	name[len] = '\0';
+	return true;
+}
+
+bool session_may_serve(const struct session_start *start, int dirfd, char why[SESSION_WHY_MAX])
+{
+	const struct settings *set = start->set;
+	char name[MARKER_MAX], clean[128];
+
+	if (replicated_of(start->options) != REPLICATED_SINGLE)
+		return true;
+	if (read_marker(dirfd, name)) {
+		for (int i = 0; i < 2; i++)
+			if (name[0] != '\0' && set->self[i][0] != '\0' && net_same_host(name, set->self[i]))
+				return true;
+		snprintf(why, SESSION_WHY_MAX,
+		    "replicated=single, and the file " SESSION_MARKER " in it names \"%s\", not this node (%s)",
+		    log_clean(clean, sizeof(clean), name), set->self[0]);
+		return false;
+	}
+	if (errno == ENOENT && !start->later)
+		return true;
+	if (errno == ENOENT)
+		snprintf(why, SESSION_WHY_MAX,
+		    "replicated=single, this node (%s) is not the first mailhost, and no file " SESSION_MARKER
+		    " in it names it",
+		    set->self[0]);
+	else
+		snprintf(why, SESSION_WHY_MAX, "replicated=single, and the file " SESSION_MARKER " cannot be read: %s",
+		    strerror(errno));
+	return false;
 }
 
 void session_log_end(const char *program, const struct session_start *start, const char *figures, const char *tls_key)

@@ -68,6 +68,7 @@ struct session_start {
 	size_t leftover_len;
 	bool proxied;                      /* the login came from another node of the pool */
 	bool tls;                          /* the client uses TLS with the first node */
+	bool later;                        /* this node is not the first one of the account's mailhost */
 	const char *tls_words;             /* of it, session_tls_ok(); "": not known */
 	enum signature_check signature;    /* to report to the forwarding node, with the reply to the login */
 	int64_t began;                     /* clock_seconds() at the start, for time= in the log */
@@ -98,6 +99,12 @@ enum session_end session_end_of(int bio_result);
 /* The home folder's sticky bit is set (chmod +t), which locks the account as in Courier: true, and a LOCKED line
  * is logged. The server refuses the login then. */
 bool session_locked(const char *program, const struct session_start *start);
+/* This node may serve the Maildir, whose folder is open as DIRFD. Of an account with replicated=single the file
+ * SESSION_MARKER there names the node that may, in its first line; without one the first node of mailhost may. False:
+ * WHY says what to do. The server refuses the login then, and must not have changed anything. */
+#define SESSION_MARKER "waypostnode"
+enum { SESSION_WHY_MAX = 400 };
+bool session_may_serve(const struct session_start *start, int dirfd, char why[SESSION_WHY_MAX]);
 /* The last line of a session, as PROGRAM ("imapd", "pop3d"), in Courier's form:
  * "<word>, user=U, ip=[..], port=[..], FIGURES, rcvd=N, sent=N, time=S[, starttls=1, tls=...], session=ID, end=..."
  * FIGURES are the protocol's own ("headers=N, body=N"); TLS_KEY is its name for a TLS client ("starttls", "stls").

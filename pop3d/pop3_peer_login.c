@@ -25,8 +25,7 @@ enum state {
 	PEER_AUTH
 };
 
-/* SAID_...: in clear, before TLS. */
-enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4, CAP_NODE = 8, CAP_SAID_XCLIENT = 16, CAP_SAID_TOKEN = 32 };
+enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4 };
 
 static void add_attribute(struct str *out, const char *name, const char *value)
 {
@@ -41,13 +40,14 @@ static void add_xclient(struct login *l, struct str *out)
 	struct forwarded h;
 
 	peer_login_forwarded(l, &h);
-	str_adds(out, "XCLIENT ADDR=");
-	str_adds(out, h.client.family == AF_INET6 ? "IPV6:" : "");
-	str_adds(out, net_addr_text(&h.client, ip));
-	add_attribute(out, " PORT=", num_text(h.client.port, number));
-	add_attribute(out, " SESSION=", h.session_id);
+	add_attribute(out, "XCLIENT SESSION=", h.session_id);
 	add_attribute(out, " TTL=", num_text(h.ttl, number));
-	add_attribute(out, " CLIENT-TRANSPORT=", h.tls ? "TLS" : "insecure");
+	if (peer_login_tells_client(l)) {
+		/* Dovecot takes no "IPV6:" before it, as SMTP has it. */
+		add_attribute(out, " ADDR=", net_addr_text(&h.client, ip));
+		add_attribute(out, " PORT=", num_text(h.client.port, number));
+		add_attribute(out, " CLIENT-TRANSPORT=", h.tls ? "TLS" : "insecure");
+	}
 	if (h.signature != FORWARDED_SIGNATURE_NONE)
 		add_attribute(out, " WAYPOST-AUTH=", forwarded_text_auth_make(&h, auth));
 	if (h.tls_words[0] != '\0' && l->peer.mark == NODE_MARK_OTHER)
@@ -203,34 +203,24 @@ static enum backend_step on_refusal(struct login *l, const char *line, enum logi
 	return peer_login_fail(l, f, line);
 }
 
-/* What LINE, the greeting or the like, says that the peer takes. */
-static unsigned read_caps(const char *line)
-{
-	return (strstr(line, "[XCLIENT]") != NULL ? CAP_XCLIENT : 0U) |
-	    (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL ? CAP_TOKEN : 0U);
-}
-
+/* LINE, the greeting or the like, says what the peer takes. */
 static void take_greeting(struct login *l, const char *line)
 {
 	peer_login_take_greeting(l, line);
-	l->peer.caps |= read_caps(line);
+	if (strstr(line, "[XCLIENT]") != NULL)
+		l->peer.caps |= CAP_XCLIENT;
+	if (strstr(line, "[XCLIENT] [X-WAYPOST-TOKEN]") != NULL)
+		l->peer.caps |= CAP_TOKEN;
 }
 
-/* The greeting is the only place where servers announce XCLIENT, but in clear somebody between may have said it. So it
- * is a reason to try XCLIENT within TLS, with nothing behind it before its reply. A node whose CAPA has no mark yet is
- * known by the list, and gets all that it takes. */
-static void take_greeting_in_clear(struct login *l, const char *line)
+static bool wants_stls(const struct login *l)
 {
-	unsigned caps = read_caps(line);
-
-	peer_login_take_greeting_in_clear(l, line);
-	l->peer.caps |=
-	    ((caps & CAP_XCLIENT) != 0 ? CAP_SAID_XCLIENT : 0U) | ((caps & CAP_TOKEN) != 0 ? CAP_SAID_TOKEN : 0U);
+	return peer_login_target(l)->tls == PEER_TLS_STARTTLS;
 }
 
 static enum backend_step begin_login(struct login *l, struct str *out)
 {
-	if (l->peer.mark == NODE_MARK_SELF)
+	if (peer_login_leads_back(l))
 		return peer_login_fail(l, FAILURE_SELF, "");
 	if (!peer_login_is_fit(l))
 		return peer_login_fail(l, FAILURE_CONTROL_CHARS, "");
@@ -241,26 +231,13 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 		send_flight(l, out);
 		return BACKEND_STEP_MORE;
 	}
-	if ((l->peer.caps & CAP_SAID_XCLIENT) == 0)
+	if (!wants_stls(l) || !peer_login_tells_client(l))
 		return next(l, out, PEER_XCLIENT);
+	/* Servers announce XCLIENT in the greeting alone, which was in clear: so it is tried, nothing behind it, at
+	 * those that the operator says take it. */
 	add_xclient(l, out);
 	l->peer.state = PEER_XCLIENT;
 	return BACKEND_STEP_MORE;
-}
-
-/* The end of the reply to CAPA. */
-static enum backend_step begin_login_within_tls(struct login *l, struct str *out)
-{
-	if ((l->peer.caps & CAP_NODE) != 0 && l->peer.mark == NODE_MARK_NONE) {
-		peer_login_is_old_node(l);
-		l->peer.caps |= l->peer.mark != NODE_MARK_NONE && (l->peer.caps & CAP_SAID_TOKEN) != 0 ? CAP_TOKEN : 0U;
-	}
-	return begin_login(l, out);
-}
-
-static bool wants_stls(const struct login *l)
-{
-	return peer_login_target(l)->tls == PEER_TLS_STARTTLS;
 }
 
 /* LINE, in clear, does not begin TLS: the peer has no time for us, or it does not do as it should. */
@@ -282,7 +259,6 @@ static enum backend_step on_clear(struct login *l, const char *line, bool ok, st
 	if (!ok)
 		return no_tls(l, line);
 	if (l->peer.state == PEER_GREETING) {
-		take_greeting_in_clear(l, line);
 		str_adds(out, "STLS\r\n");
 		l->peer.state = PEER_STLS;
 		return BACKEND_STEP_ASK;
@@ -299,9 +275,7 @@ static enum backend_step on_capa(struct login *l, const char *line, bool ok, str
 		take_greeting(l, line);
 		l->peer.state = PEER_CAPA_LIST;
 	} else if (l->peer.state == PEER_CAPA || strcmp(line, ".") == 0) {
-		return begin_login_within_tls(l, out);
-	} else if (strcasecmp(line, "IMPLEMENTATION Waypost") == 0) {
-		l->peer.caps |= CAP_NODE;
+		return begin_login(l, out);
 	}
 	return BACKEND_STEP_ASK;
 }
@@ -321,6 +295,8 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 	bool ok = strncasecmp(line, "+OK", 3) == 0;
 	bool clear = l->peer.state == PEER_STLS || (l->peer.state == PEER_GREETING && wants_stls(l));
 
+	if (peer_login_is_program(l))
+		l->peer.state = PEER_PASS;
 	if (l->peer.state == PEER_GREETING && strncmp(line, "* ", 2) == 0)
 		return peer_login_fail(l, FAILURE_INVALID,
 		    "it sent an IMAP greeting. Set the port of POP3 in mailhost: HOST:imap=PORT:pop3=PORT");

@@ -35,6 +35,7 @@ static bool mailbox_goes_on(void *arg, size_t messages, size_t bytes)
 static bool open_box(struct pop3 *s)
 {
 	enum md_err err;
+	char why[SESSION_WHY_MAX];
 
 	if (session_locked("pop3d", s->start)) {
 		bio_puts(&s->bio, "-ERR [SYS/TEMP] your mailbox is closed for maintenance, try again later\r\n");
@@ -43,6 +44,8 @@ static bool open_box(struct pop3 *s)
 	err = md_root_init(&s->root, s->start->maildir);
 	s->root.goes_on = mailbox_goes_on;
 	s->root.goes_on_arg = s;
+	if (err == MD_OK && !session_may_serve(s->start, s->root.fd, why))
+		err = md_fail(&s->root, MD_REFUSED, 0, "%s", why);
 	if (err == MD_OK)
 		err = md_pop3_open(&s->root, &s->box);
 	if (err == MD_STOPPED && session_stop() != SESSION_END_COUNT) {

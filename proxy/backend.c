@@ -29,7 +29,9 @@ struct backend {
 	double began;     /* clock_now() when this address was connected to */
 	struct net_addr addr[ADDRS_MAX];
 	unsigned naddrs, at;
-	bool begun; /* the peer may have something of the login */
+	const char *text; /* what it leads to, if that has no address */
+	bool opening;     /* what goes before all else is not sent yet */
+	bool begun;       /* the peer may have something of the login */
 	unsigned lines;
 	const char *why; /* what we say is wrong with the peer's lines; NULL: ask the dialogue */
 	uint64_t skip;
@@ -59,7 +61,12 @@ static void add_error(struct backend *b, const char *kind, const char *what)
 {
 	char ip[NET_IP_TEXT_MAX];
 
-	str_addf(&b->errors, "%s port %u: %s%s", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port, kind, what);
+	if (b->text != NULL)
+		str_addf(&b->errors, "%s: ", b->text);
+	else
+		str_addf(&b->errors, "%s port %u: ", net_addr_text(&b->addr[b->at], ip), b->addr[b->at].port);
+	str_adds(&b->errors, kind);
+	str_adds(&b->errors, what);
 	str_addc(&b->errors, '\0');
 }
 
@@ -103,14 +110,17 @@ static void conn_failed(struct backend *b)
 	give_up(b, "TLS: ", error);
 }
 
-/* There is no socket, or connecting failed at once. If this node is out of resources, that is not the peer's fault. */
-static void connect_failed(struct backend *b, int error)
+/* There is no socket, or connecting failed at once, because of WHY or else ERROR. If this node is out of resources,
+ * that is not the peer's fault. */
+static void connect_failed(struct backend *b, int error, const char *why)
 {
+	if (why == NULL)
+		why = strerror(error);
 	if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM || error == EADDRNOTAVAIL ||
 	    error == EAGAIN)
-		give_up(b, "", strerror(error));
+		give_up(b, "", why);
 	else
-		address_failed(b, strerror(error));
+		address_failed(b, why);
 }
 
 /* Sends what waits; it may be a password. False: the connection is broken. */
@@ -293,6 +303,22 @@ static void on_input(struct backend *b, char *p, size_t n)
 		watch(b);
 }
 
+static void expect_greeting(struct backend *b)
+{
+	b->opening = false;
+	use_tls(b, true);
+	conn_watch(b->loop, &b->conn, EV_READ);
+}
+
+/* If connecting has failed, writing returns the error. */
+static void on_opening(struct backend *b)
+{
+	if (!flush_out(b))
+		conn_failed(b);
+	else if (b->out.len == 0)
+		expect_greeting(b);
+}
+
 static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 {
 	static char buf[16 * 1024];
@@ -300,6 +326,10 @@ static void on_event(struct ev_loop *loop UNUSED, ev_io *io, int revents)
 	int ready = conn_ready(&b->conn, revents);
 	ssize_t n;
 
+	if (b->opening) {
+		on_opening(b);
+		return;
+	}
 	if ((ready & EV_WRITE) != 0 && !flush_out(b)) {
 		conn_failed(b);
 		return;
@@ -349,8 +379,13 @@ static void on_time(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 static void await_greeting(struct backend *b, int fd)
 {
 	conn_open(&b->conn, fd, on_event, b);
-	use_tls(b, true);
-	conn_watch(b->loop, &b->conn, EV_READ);
+	if (b->fns->first != NULL)
+		b->fns->first(b->at, &b->out, b->arg);
+	b->opening = b->out.len != 0;
+	if (b->opening)
+		conn_watch(b->loop, &b->conn, EV_WRITE);
+	else
+		expect_greeting(b);
 	set_share(b);
 }
 
@@ -364,8 +399,17 @@ static void forget_said(struct backend *b)
 	b->why = NULL;
 }
 
+static int begin_connect(struct backend *b, const char **why)
+{
+	const struct net_addr *to = &b->addr[b->at];
+
+	*why = NULL;
+	return b->fns->connect != NULL ? b->fns->connect(to, why, b->arg) : net_connect(to);
+}
+
 static void connect_next(struct backend *b)
 {
+	const char *why;
 	int fd;
 
 	forget_said(b);
@@ -376,22 +420,18 @@ static void connect_next(struct backend *b)
 		return;
 	}
 	b->began = clock_now();
-	if ((fd = net_connect(&b->addr[b->at])) == -1) {
-		connect_failed(b, errno);
+	if ((fd = begin_connect(b, &why)) == -1) {
+		connect_failed(b, errno, why);
 		return;
 	}
 	await_greeting(b, fd);
 }
 
-struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
-    const struct backend_fns *fns, void *arg)
+static struct backend *backend_new(struct ev_loop *loop, double timeout, const struct backend_fns *fns, void *arg)
 {
 	struct backend *b = mem_alloc(sizeof(*b));
-	int fd;
 
 	b->loop = loop;
-	b->naddrs = MIN(n, ADDRS_MAX);
-	memcpy(b->addr, addrs, b->naddrs * sizeof(*addrs));
 	b->began = clock_now();
 	b->deadline = loop_now() + timeout;
 	conn_open(&b->conn, -1, on_event, b);
@@ -399,12 +439,40 @@ struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs
 	b->arg = arg;
 	ev_timer_init(&b->timeout, on_time, 0, 0);
 	b->timeout.data = b;
+	return b;
+}
+
+struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
+    const struct backend_fns *fns, void *arg)
+{
+	struct backend *b = backend_new(loop, timeout, fns, arg);
+	const char *why; /* asked for again by connect_next() */
+	int fd;
+
+	b->naddrs = MIN(n, ADDRS_MAX);
+	memcpy(b->addr, addrs, b->naddrs * sizeof(*addrs));
 	/* The first connect is made here; an immediate failure is reported from the loop. */
-	if ((fd = net_connect(&b->addr[0])) == -1)
+	if ((fd = begin_connect(b, &why)) == -1)
 		set_timer(b, 0);
 	else
 		await_greeting(b, fd);
 	return b;
+}
+
+struct backend *backend_start_on(struct ev_loop *loop, int fd, const char *text, double timeout,
+    const struct backend_fns *fns, void *arg)
+{
+	struct backend *b = backend_new(loop, timeout, fns, arg);
+
+	b->naddrs = 1;
+	b->text = text;
+	await_greeting(b, fd);
+	return b;
+}
+
+const char *backend_text(const struct backend *b)
+{
+	return b->text;
 }
 
 const struct net_addr *backend_addr(const struct backend *b)

@@ -40,11 +40,17 @@ typedef enum backend_step backend_line_fn(const char *line, size_t len, struct s
 
 struct backend;
 
+/* Begins to connect to TO, the address in turn: as net_connect(). *WHY may be set to a text for the log in place of
+ * errno's. */
+typedef int backend_connect_fn(const struct net_addr *to, const char **why, void *arg);
 /* Why the dialogue has stopped with NEXT, NO_TLS or INVALID, in words for the log. */
 typedef const char *backend_why_fn(void *arg);
 /* TLS for the connection to address number INDEX: an SSL that is taken over. IS_NEW: from its first byte; NULL: none.
  * Else it was asked for by BACKEND_STEP_TLS. */
 typedef SSL *backend_tls_fn(unsigned index, bool is_new, void *arg);
+
+/* Appends what is sent at the connection to address number INDEX before all else, TLS included. */
+typedef void backend_first_fn(unsigned index, struct str *out, void *arg);
 
 /* The login is over, whatever the result; called exactly once, never from within backend_start(). The callee may call
  * backend_free(). */
@@ -55,19 +61,28 @@ typedef void backend_health_fn(unsigned index, enum peer_result result, uint32_t
 
 enum { BACKEND_LINE_MAX = 8192 }; /* longer lines, and more than 100 lines, are invalid */
 
-/* Only `health` and `tls` may be NULL. */
+/* Only `health`, `first`, `tls` and `connect` may be NULL. */
 struct backend_fns {
 	backend_line_fn *line;
 	backend_why_fn *why;
 	backend_done_fn *done;
 	backend_health_fn *health;
-	backend_tls_fn *tls; /* may be called from within backend_start() */
+	/* may be called from within backend_start(): */
+	backend_first_fn *first;
+	backend_tls_fn *tls;
+	backend_connect_fn *connect; /* NULL: net_connect() */
 };
 
 /* ADDRS (N of them, at least 1) are copied; FNS is kept. TIMEOUT in seconds for everything. */
 struct backend *backend_start(struct ev_loop *loop, const struct net_addr *addrs, unsigned n, double timeout,
     const struct backend_fns *fns, void *arg);
-/* The address in use, or the last one tried. */
+/* The same over FD, which is taken over and may still be connecting; TEXT, which has to live as long, is what it leads
+ * to, in place of an address, in texts. */
+struct backend *backend_start_on(struct ev_loop *loop, int fd, const char *text, double timeout,
+    const struct backend_fns *fns, void *arg);
+/* That text; NULL: of backend_start(). */
+const char *backend_text(const struct backend *b);
+/* The address in use, or the last one tried; none of backend_start_on(). */
 const struct net_addr *backend_addr(const struct backend *b);
 /* Its index in the ADDRS of backend_start(). */
 unsigned backend_index(const struct backend *b);

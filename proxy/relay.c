@@ -13,8 +13,10 @@
 enum { CLIENT, SERVER };    /* index of a side */
 enum { CHUNK = 64 * 1024 }; /* bytes read at a time */
 enum {
+	QUIET_SECONDS = 2, /* without a byte: nothing is under way */
 	IDLE_CHECK_SECONDS = 10,
-	HALF_OPEN_SECONDS = 300 /* without a byte, once one side has closed */
+	HALF_OPEN_SECONDS = 300, /* without a byte, once one side has closed */
+	OVER_SECONDS = 20        /* the same, when only what a connection holds is left to be taken */
 };
 enum {
 	PIPE_SIZE = 1024 * 1024, /* asked for; the system may give less */
@@ -64,6 +66,7 @@ struct relay {
 	bool some_end;
 	bool is_due;
 	bool usual; /* both sides are watched for reading only */
+	bool quiet; /* for some seconds, until this turn */
 };
 
 struct relay_pool {
@@ -72,6 +75,7 @@ struct relay_pool {
 	unsigned count, idle_seconds;
 	relay_end_fn *on_end;
 	bool (*room)(void *arg); /* for one more pipe; NULL: always */
+	relay_orphan_fn *orphan; /* may be NULL */
 	void *arg;
 	ev_timer idle;
 	ev_check turn;
@@ -214,15 +218,33 @@ static void sink_broken(struct relay *r, int side)
 	s->broken = true;
 }
 
+/* SIDE has ended; the other one would be told that this is the END, or be cut. True: nobody needs to tell the client,
+ * and the relay is over. */
+static bool leaves_client(struct relay *r, int side, bool end)
+{
+	struct conn *client = &r->conn[CLIENT];
+
+	if (side != SERVER || r->pool->orphan == NULL || !r->quiet || r->some_end || waiting(&r->from[CLIENT]) ||
+	    waiting(&r->from[SERVER]) || conn_holds(client) || conn_holds(&r->conn[SERVER]) ||
+	    !r->pool->orphan(client, end, r->session, r->pool->arg))
+		return false;
+	note_end(r, SERVER);
+	r->from[CLIENT].done = r->from[SERVER].done = true;
+	return true;
+}
+
 /* SIDE has sent its last byte, and has said so or not (ANNOUNCED). Nothing is left to write: a stream is read only when
- * all before it was written. */
+ * all before it was written. If the other one has ended too, the relay is over: closing says so at once for a raw
+ * connection, but a word may have to wait until there is room for it (is_over()). */
 static void source_ended(struct relay *r, int side, bool announced)
 {
+	if (leaves_client(r, side, announced && !r->from[!side].broken))
+		return;
 	note_end(r, side);
 	r->from[side].done = true;
 	if (!announced || r->from[!side].broken) /* a failed write takes the error, and the read finds a plain end */
 		conn_break_off(&r->conn[!side]);
-	else if (!r->from[!side].done) /* else the relay is over, and its descriptors are closed at once */
+	else if (!r->from[!side].done || conn_raw_fd(&r->conn[!side]) == -1)
 		conn_shut(&r->conn[!side]);
 }
 
@@ -236,6 +258,8 @@ static void break_off(struct relay *r)
 /* The connection to SIDE is broken: nothing can be sent there any more, and what came from there may not be all. */
 static void side_broken(struct relay *r, int side)
 {
+	if (leaves_client(r, side, false))
+		return;
 	note_end(r, side);
 	r->from[side].done = true;
 	sink_broken(r, side);
@@ -315,6 +339,7 @@ static bool got_bytes(struct relay *r, int side, ssize_t n)
 	if (n > 0) {
 		s->bytes += (uint64_t)n;
 		s->said = true;
+		r->quiet = false;
 		if (n >= MUCH)
 			s->much = MUCH_FOR;
 		else if (s->much != 0)
@@ -365,18 +390,24 @@ static void read_from(struct relay *r, int side)
 		copy_from(r, side);
 }
 
+static bool both_done(const struct relay *r)
+{
+	return r->from[CLIENT].done && r->from[SERVER].done;
+}
+
 /* Nothing more will come, and all that came was passed on: what a connection holds is lost when it is closed. */
 static bool is_over(const struct relay *r)
 {
-	return r->from[CLIENT].done && r->from[SERVER].done && !conn_holds(&r->conn[CLIENT]) &&
-	    !conn_holds(&r->conn[SERVER]);
+	return both_done(r) && !conn_holds(&r->conn[CLIENT]) && !conn_holds(&r->conn[SERVER]);
 }
 
 static void carry(struct relay *r)
 {
+	uint32_t now = loop_seconds();
 	int in_vain = -1;
 
-	r->active = loop_seconds();
+	r->quiet = now - r->active > QUIET_SECONDS;
+	r->active = now;
 	for (int side = 0; side < 2; side++) {
 		int told = r->told[side];
 
@@ -438,7 +469,7 @@ static void on_idle_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents 
 		uint32_t idle = now - r->active;
 
 		next = r->next;
-		if (r->some_end && idle >= HALF_OPEN_SECONDS)
+		if (r->some_end && idle >= (both_done(r) ? OVER_SECONDS : HALF_OPEN_SECONDS))
 			cut(r, (enum relay_end)r->first_end);
 		else if (pool->idle_seconds != 0 && idle >= pool->idle_seconds)
 			cut(r, RELAY_END_IDLE);
@@ -481,6 +512,11 @@ void relay_pool_free(struct relay_pool **pool)
 void relay_pool_set_room(struct relay_pool *pool, bool (*room)(void *arg))
 {
 	pool->room = room;
+}
+
+void relay_pool_set_orphan(struct relay_pool *pool, relay_orphan_fn *fn)
+{
+	pool->orphan = fn;
 }
 
 unsigned relay_pipe_descriptors(void)
@@ -541,7 +577,7 @@ struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct con
 	start_with(r, SERVER, to_server);
 	watch(r, -1);
 	/* Both may be closed already; then no event would ever come. */
-	if (r->from[CLIENT].done && r->from[SERVER].done)
+	if (both_done(r))
 		ev_feed_event(pool->loop, &r->conn[CLIENT].io, EV_CUSTOM);
 	return r;
 }
@@ -560,7 +596,7 @@ bool relay_last_words(struct relay *r, const char *p, size_t len)
 		return false;
 	conn_shut(client);
 	conn_read(client, shared, sizeof(shared)); /* closing with its bytes unread would reset the connection */
-	return true;
+	return !conn_holds(client);
 }
 
 void relay_stop(struct relay *r, enum relay_end end)

@@ -31,19 +31,24 @@ enum relay_end {
 
 struct relay;
 
-/* The relay ended: both descriptors are closed already and R is about to be freed; use it only to read the
- * figures below. Called exactly once, never from within relay_new(). */
+/* The relay ended: both descriptors are closed, or taken over, already and R is about to be freed; use it only to
+ * read the figures below. Called exactly once, never from within relay_new(). */
 typedef void relay_end_fn(struct relay *r, enum relay_end end, void *session, void *arg);
 
 /* All relays of one process: the shared idle limit. */
 struct relay_pool;
-/* A relay ends after IDLE_SECONDS without a byte (0: never), or five minutes once one side has closed. The process
- * ignores SIGPIPE from now on. */
+/* A relay ends after IDLE_SECONDS without a byte (0: never), or five minutes once one side has closed, or 20 seconds
+ * once both have and one does not take the rest. The process ignores SIGPIPE from now on. */
 struct relay_pool *relay_pool_new(struct ev_loop *loop, unsigned idle_seconds, relay_end_fn *on_end, void *arg);
 /* Frees an empty pool. */
 void relay_pool_free(struct relay_pool **pool);
 /* ROOM(ARG of relay_pool_new()) says whether there are descriptors for one more pipe; if not, bytes are copied. */
 void relay_pool_set_room(struct relay_pool *pool, bool (*room)(void *arg));
+/* The server of R has ended when nothing was under way: neither side has said a byte for two seconds, and nothing
+ * waits. The client does not know yet: it would be told that this is the END, or be cut. If FN (with ARG of
+ * relay_pool_new()) takes over CLIENT, which it returns, that is left to it, and R ends at once. */
+typedef bool relay_orphan_fn(struct conn *client, bool end, void *session, void *arg);
+void relay_pool_set_orphan(struct relay_pool *pool, relay_orphan_fn *fn);
 /* Descriptors of all pipes of this process, also of those that are kept for the next large read; closes the latter. */
 unsigned relay_pipe_descriptors(void);
 void relay_drop_idle_pipes(void);
@@ -60,7 +65,7 @@ struct relay *relay_new(struct relay_pool *pool, struct conn *client, struct con
 void relay_server_has_spoken(struct relay *r);
 /* Before relay_stop(): says the LEN bytes at P to the client, if the server has said nothing yet and the client has got
  * all that was said before; at no other time it is known that they would not stand in the middle of something. False:
- * they were not said. */
+ * they were not said, or the client has not taken all of them, which closing loses. */
 bool relay_last_words(struct relay *r, const char *p, size_t len);
 /* Ends R now, from outside: a cut, but for a client that has heard last words. */
 void relay_stop(struct relay *r, enum relay_end end);

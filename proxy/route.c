@@ -137,11 +137,21 @@ static const char *parse_host(struct route_host *h, const char *p, size_t len, c
 	return NULL;
 }
 
+/* Also where a node forwards nothing, and mailhost need not be well-formed. */
+static bool another_is_first(const char *mailhost, const struct route_rules *rules)
+{
+	const char *p = mailhost != NULL ? mailhost + strspn(mailhost, " \t") : "";
+	struct route_host h;
+
+	return *p != '\0' && (parse_host(&h, p, strcspn(p, " \t"), rules) != NULL || !h.self);
+}
+
 bool route_decide(struct route *r, const char *mailhost, const struct route_rules *rules)
 {
 	bool only_self = true;
 
 	r->n = 0;
+	r->later = another_is_first(mailhost, rules);
 	if (!rules->proxy_on) {
 		r->why = "proxying is off";
 		return true;

@@ -47,6 +47,7 @@ struct route_host {
 
 struct route {
 	unsigned n; /* 0: the mail is here */
+	bool later; /* mailhost names another node first, whatever N is */
 	struct route_host host[ROUTE_HOSTS_MAX];
 	const char *why; /* text for people, static or the caller's: the reason for the decision, or what is wrong */
 };

@@ -5,10 +5,13 @@ settings_libsettings_a_SOURCES = \
 	settings/capability.c settings/capability.h \
 	settings/clause.c settings/clause.h \
 	settings/limits.c settings/limits.h \
+	settings/local_server.c settings/local_server.h \
 	settings/options.c settings/options.h \
+	settings/peer_header.c settings/peer_header.h settings/peer_hosts.c settings/peer_hosts.h \
 	settings/peer_tls.c settings/peer_tls.h \
 	settings/pool_secret.c settings/pool_secret.h \
 	settings/protocol.c settings/protocol.h \
+	settings/replicated.c settings/replicated.h \
 	settings/settings.c settings/settings.h settings/settings_tbl.h \
 	settings/settings_rows.h \
 	settings/settings_check.c \

@@ -7,6 +7,7 @@
 
 #include "lib/log.h"
 #include "settings/options.h"
+#include "settings/peer_hosts.h"
 #include "settings/settings.h"
 
 static const char *const words[PEER_TLS_COUNT] = {
@@ -32,31 +33,15 @@ static bool parse(const char *p, size_t len, enum peer_tls *tls)
 
 bool peer_tls_next(const char **list, const char **host, size_t *host_len, enum peer_tls *tls)
 {
-	const char *row = *list + strspn(*list, " ");
-	size_t len = strcspn(row, " ");
-	const char *is = memrchr(row, '=', len);
+	const char *row = *list + strspn(*list, " "), *word;
+	size_t len;
 
-	*list = row;
-	if (is == NULL || is == row || !parse(is + 1, (size_t)(row + len - is - 1), tls))
+	if (!peer_hosts_next(list, host, host_len, &word, &len))
 		return false;
-	*host = row;
-	*host_len = (size_t)(is - row);
-	*list = row + len;
-	return true;
-}
-
-/* The LEN bytes at ROW mean HOST; a dot at the end of either does not matter. */
-static bool means(const char *row, size_t len, const char *host)
-{
-	size_t host_len = strlen(host);
-
-	len -= len > 1 && row[len - 1] == '.';
-	host_len -= host_len != 0 && host[host_len - 1] == '.';
-	if (row[0] == '.' && host_len > len) {
-		host += host_len - len;
-		host_len = len;
-	}
-	return host_len == len && strncasecmp(row, host, len) == 0;
+	if (parse(word, len, tls))
+		return true;
+	*list = row;
+	return false;
 }
 
 bool peer_tls_of(const struct settings *set, const char *options, const char *host, enum peer_tls *tls)
@@ -68,7 +53,7 @@ bool peer_tls_of(const struct settings *set, const char *options, const char *ho
 	if (options_get(options, "proxytls", word, sizeof(word)))
 		return parse(word, strlen(word), tls);
 	while (peer_tls_next(&list, &row, &len, tls))
-		if (means(row, len, host))
+		if (peer_hosts_row_is(row, len, host))
 			return true;
 	return parse(set->proxy_PROXY_TLS, strlen(set->proxy_PROXY_TLS), tls);
 }

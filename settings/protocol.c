@@ -29,8 +29,10 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 	.access_file = set->group##_##id##ACCESSFILE, .proxy = set->group##_##proxy_, \
 	.proxy_port = set->group##_PROXY_PORT, .max_per_ip = set->group##_MAXPERIP, \
 	.max_per_account = set->group##_MAXPERACCOUNT, .defdomain = set->group##_DEFDOMAIN, \
-	.domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE,
-#define ABOUT_LOGINS_NO_LOGIN(id, group, proxy_) .access_file = "", .defdomain = "", .domainsep = "", .authservice = "",
+	.domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE, \
+	.local_server = set->group##_LOCAL_##id,
+#define ABOUT_LOGINS_NO_LOGIN(id, group, proxy_) \
+	.access_file = "", .defdomain = "", .domainsep = "", .authservice = "", .local_server = "",
 
 static bool has_certificate(const struct settings *set, enum protocol p, const char *file)
 {

@@ -11,7 +11,8 @@
  *             protocol has no dialect, no mailhost and none of the settings about logins; nothing accepts its
  *             clients yet: a login worker must not be given its sockets
  *   ports     registered: plain, TLS
- *   proxy     the setting that lets logins be forwarded; that of the access file is idACCESSFILE
+ *   proxy     the setting that lets logins be forwarded; that of the access file is idACCESSFILE, and LOCAL_id says who
+ *             serves the accounts whose mail is here
  *   begin, required  the settings that offer TLS at the plain ports, and ask for it before a login
  *   starttls  how the log calls a session whose client uses TLS */
 #ifndef SETTINGS_PROTOCOL_H
@@ -58,7 +59,7 @@ struct protocol_settings {
 	/* for protocols with a login */
 	bool proxy;
 	int64_t proxy_port, max_per_ip, max_per_account; /* 0: none */
-	const char *access_file, *defdomain, *domainsep, *authservice;
+	const char *access_file, *defdomain, *domainsep, *authservice, *local_server;
 };
 
 struct protocol_settings protocol_settings(const struct settings *set, enum protocol p);

@@ -14,9 +14,9 @@ static const struct {
 } groups[] = {
 	{ "node", "The node", "Settings at the top level of the file, outside any group." },
 	{ "proxy", "Peers", "Forwarding logins to other nodes." },
-	{ "imapd", "IMAP", "Omit this group to disable IMAP." },
+	{ "imapd", "IMAP", "Omit this group and imapd-ssl to disable IMAP." },
 	{ "imapd_ssl", "IMAP over TLS", "Clients that begin with TLS, and STARTTLS." },
-	{ "pop3d", "POP3", "Omit this group to disable POP3." },
+	{ "pop3d", "POP3", "Omit this group and pop3d-ssl to disable POP3." },
 	{ "pop3d_ssl", "POP3 over TLS", "Clients that begin with TLS, and STLS." },
 	{ "authdaemonrc", "Accounts", "Where accounts are looked up." },
 	{ "authuserdb", "Accounts in userdb", "The text file of accounts, in Courier's format." },

@@ -22,8 +22,8 @@
 	{ g, start, IGNORED, "", "a service runs if its group is in the file; omit the group to disable it" }, \
 	{ g, "PIDFILE", REPLACED, "", "RUNDIR; the service manager knows the process" }, \
 	{ g, "LOGGEROPTS", REPLACED, "", "LOG" }, \
-	{ g, "TCPDOPTS", IGNORED, "", "Waypost has no couriertcpd; a later version supports the PROXY protocol " \
-		"(-haproxy)" }, \
+	{ g, "TCPDOPTS", IGNORED, "", "Waypost has no couriertcpd; see PROXY_PROTOCOL_PORT for -haproxy, " \
+		"IMAPACCESSFILE and POP3ACCESSFILE for -access" }, \
 	{ g, "AUTH_MKHOMEDIR_SKEL", LATER, "", "creating home folders at the first login" }, \
 	{ g, "TIMEOUT_SOCK", REPLACED, "", "LOGIN_TIMEOUT" }, \
 	{ g, "TIMEOUT_WRITE", REPLACED, "", "LOGIN_TIMEOUT" }, \
@@ -37,7 +37,7 @@
 	{ g, ssl, IGNORED, "", HANDOVER }
 
 #define BOTH_SSL(g, start, port, alpn) \
-	{ g, start, IGNORED, "", "a service runs if its group is in the file; omit the group to disable it" }, \
+	{ g, start, IGNORED, "", "SSLPORT is open if there is a TLS_CERTFILE; SSLPORT = \"\" closes it" }, \
 	{ g, "SSLPIDFILE", REPLACED, "", "RUNDIR; the service manager knows the process" }, \
 	{ g, "SSLLOGGEROPTS", REPLACED, "", "LOG" }, \
 	{ g, "COURIERTLS", IGNORED, "", "TLS is part of the login workers, not a program of its own" }, \

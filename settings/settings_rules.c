@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -14,10 +15,14 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "lib/program.h"
 #include "lib/tls_cert_name.h"
 #include "settings/access_file.h"
 #include "settings/capability.h"
+#include "settings/local_server.h"
 #include "settings/options.h"
+#include "settings/peer_header.h"
+#include "settings/peer_hosts.h"
 #include "settings/peer_tls.h"
 #include "settings/pool_secret.h"
 #include "settings/settings_tls.h"
@@ -128,6 +133,40 @@ static void rules_networks(struct settings_load *l, const char *list, unsigned l
 	}
 }
 
+/* The machine has A: a socket can be bound to it. */
+static bool is_of_this_machine(const struct net_addr *a)
+{
+	struct net_addr any_port = *a;
+	struct sockaddr_storage ss;
+	socklen_t len;
+	bool ok;
+	int fd;
+
+	any_port.port = 0;
+	len = net_addr_to(&any_port, &ss);
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ok = fd == -1 || bind(fd, (struct sockaddr *)&ss, len) == 0 || errno != EADDRNOTAVAIL;
+	if (fd != -1)
+		close(fd);
+	return ok;
+}
+
+static void rules_sources(struct settings_load *l)
+{
+	const char *list = l->set->proxy_PROXY_SOURCE_ADDRESS;
+	char word[WORD_MAX_LEN];
+	struct net_addr a;
+
+	while (next_word(&list, word))
+		if (!net_addr_parse(&a, word, 0))
+			MISTAKE(l, proxy_PROXY_SOURCE_ADDRESS,
+			    "proxy.PROXY_SOURCE_ADDRESS: %s is not an address; write \"192.0.2.7\" or \"2001:db8::7\"",
+			    word);
+		else if (!is_of_this_machine(&a))
+			WARNING(l, proxy_PROXY_SOURCE_ADDRESS,
+			    "proxy.PROXY_SOURCE_ADDRESS: this machine does not have the address %s", word);
+}
+
 static void rules_peer_tls(struct settings_load *l)
 {
 	const struct settings *set = l->set;
@@ -150,6 +189,38 @@ static void rules_peer_tls(struct settings_load *l)
 		    "proxy.PROXY_TLS_VERIFY is off: whoever can intercept a connection to a peer gets the passwords");
 }
 
+static void rules_send_id(struct settings_load *l)
+{
+	const char *list = l->set->proxy_PROXY_SEND_ID;
+	char word[WORD_MAX_LEN];
+
+	while (next_word(&list, word))
+		if (!peer_hosts_word_ok(word))
+			MISTAKE(l, proxy_PROXY_SEND_ID,
+			    "proxy.PROXY_SEND_ID: %s is not a host, address or network; write "
+			    "\"a.example.com .example.org 192.0.2.7 2001:db8::/32\"",
+			    word);
+}
+
+static void rules_headers_to_peers(struct settings_load *l)
+{
+	const char *list = l->set->proxy_PROXY_PROTOCOL_SEND, *host;
+	char word[WORD_MAX_LEN];
+	unsigned version;
+	bool good = true;
+	size_t len;
+
+	while (good && peer_header_next(&list, &host, &len, &version)) {
+		snprintf(word, sizeof(word), "%.*s", (int)MIN(len, sizeof(word) - 1), host);
+		good = peer_hosts_word_ok(word);
+	}
+	if (!good || next_word(&list, word))
+		MISTAKE(l, proxy_PROXY_PROTOCOL_SEND,
+		    "proxy.PROXY_PROTOCOL_SEND: %s is not a host or network with =v1, =v2 or =none; write "
+		    "\"a.example.com=v2 192.0.2.0/24=v1\"",
+		    word);
+}
+
 static void rules_proxy(struct settings_load *l)
 {
 	const struct settings *set = l->set;
@@ -168,7 +239,10 @@ static void rules_proxy(struct settings_load *l)
 	settings_rules_secret(l, offsetof(struct settings, proxy_PROXY_MASTER_PASSWORD), "proxy.PROXY_MASTER_PASSWORD");
 	if (set->imapd_IMAP_PROXY_FOREIGN && !set->imapd_IMAP_PROXY)
 		WARNING(l, imapd_IMAP_PROXY_FOREIGN, "imapd.IMAP_PROXY_FOREIGN has no effect while IMAP_PROXY is off");
+	rules_sources(l);
 	rules_peer_tls(l);
+	rules_send_id(l);
+	rules_headers_to_peers(l);
 }
 
 /* ------------------------------------------------------------------------------------------------------------
@@ -440,6 +514,11 @@ static void rules_tls_required(struct settings_load *l, enum protocol p, bool on
 		    "%s has no effect without TLS_CERTFILE: passwords would cross the network in clear; set "
 		    "TLS_CERTFILE, or this to 0",
 		    label);
+	if (s.served && s.tls_required && !s.starttls && s.tls_ports[0] == '\0' && s.header_ports[0] == '\0')
+		settings_report(l->warnings, &l->text, line,
+		    "%s = 1, and clients have no way to TLS (STARTTLS is off, SSLPORT is closed): all but those "
+		    "of this machine and of PROXY_TRUSTED are refused; switch one of them on, or set this to 0",
+		    label);
 }
 
 static void rules_maildirpath(struct settings_load *l, unsigned line, const char *label, const char *path)
@@ -701,6 +780,86 @@ static void rules_access(struct settings_load *l, enum protocol p)
 	str_fini(&label);
 }
 
+/* This node listens there itself: not the only way to a loop, but the one that can be seen here. */
+static bool is_own_port(const struct protocol_settings *s, const struct net_addr *a)
+{
+	char address[SETTINGS_ADDRESS_MAX];
+	const char *list = s->ports;
+	struct net_addr own;
+	uint16_t port;
+
+	while (settings_port_next(&list, address, &port)) {
+		const char *at = address[0] != '\0' ? address : s->address;
+
+		if (port == a->port &&
+		    ((strcmp(at, "0") == 0 && is_of_this_machine(a)) ||
+		        (net_addr_parse(&own, at, port) && net_addr_same_ip(&own, a))))
+			return true;
+	}
+	return false;
+}
+
+static void rules_local_socket(struct settings_load *l, unsigned line, const char *label, const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		settings_report(l->warnings, &l->text, line,
+		    "%s: there is no socket %s (%s): logins fail temporarily until its server is started", label, path,
+		    strerror(errno));
+	else if (!S_ISSOCK(st.st_mode))
+		settings_report(l->errors, &l->text, line, "%s: %s is no socket", label, path);
+}
+
+static void rules_local_program(struct settings_load *l, unsigned line, const char *label, const struct local_server *s)
+{
+	struct local_server_command c;
+	char why[PROGRAM_WHY_MAX];
+
+	local_server_words(s, &c);
+	if (!program_is_trusted(c.argv[0], why))
+		settings_report(l->errors, &l->text, line, "%s: the program is not executed: %s", label, why);
+}
+
+/* Only root may listen at ports below it. */
+enum { PORT_OF_ANYBODY = 1024 };
+
+/* Who serves the accounts whose mail is here. */
+static void rules_local_server(struct settings_load *l, enum protocol p)
+{
+	const struct protocol_settings s = protocol_settings(l->set, p);
+	struct local_server server;
+	char name[32], label[64];
+	const char *why = local_server_parse(&server, s.local_server);
+	unsigned line;
+
+	if (!protocols[p].has_login)
+		return;
+	snprintf(name, sizeof(name), "LOCAL_%s", protocols[p].title);
+	snprintf(label, sizeof(label), "%s.%s", protocols[p].group, name);
+	line = settings_load_line_of(l, protocols[p].group, name);
+	if (why != NULL)
+		settings_report(l->errors, &l->text, line, "%s = \"%s\": %s", label, s.local_server, why);
+	else if (server.kind == LOCAL_SERVER_UNIX)
+		rules_local_socket(l, line, label, server.sun.sun_path);
+	else if (server.kind == LOCAL_SERVER_EXEC)
+		rules_local_program(l, line, label, &server);
+	else if (server.kind == LOCAL_SERVER_INET && is_own_port(&s, &server.addr))
+		settings_report(l->errors, &l->text, line,
+		    "%s = \"%s\": this node listens there itself; give the other server a port of its own", label,
+		    s.local_server);
+	else if (server.kind == LOCAL_SERVER_INET && !net_addr_in_any(&server.addr, "127.0.0.0/8 ::1"))
+		settings_report(l->warnings, &l->text, line,
+		    "%s = \"%s\" is not a loopback address: passwords go there without TLS. For a server elsewhere, "
+		    "use mailhost and PROXY_TLS",
+		    label, s.local_server);
+	else if (server.kind == LOCAL_SERVER_INET && server.addr.port >= PORT_OF_ANYBODY)
+		settings_report(l->warnings, &l->text, line,
+		    "%s = \"%s\": while that server is down, any user of this machine can listen there and be told "
+		    "passwords; use unix:PATH, or a port below %d",
+		    label, s.local_server, PORT_OF_ANYBODY);
+}
+
 /* The cache that the pool shares. */
 static void rules_shared(struct settings_load *l)
 {
@@ -735,6 +894,7 @@ void settings_rules(struct settings_load *l)
 		if (l->set->has[p]) {
 			rules_protocol[p](l);
 			rules_access(l, p);
+			rules_local_server(l, (enum protocol)p);
 			rules_client_certs(l, (enum protocol)p);
 		}
 	rules_auth(l);

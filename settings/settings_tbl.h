@@ -76,6 +76,9 @@
 	S(proxy, PROXY_IDLE_TIMEOUT, TIME, "31m", 0, 30 * SF_DAY, "seconds", SF_W, \
 		"A relayed session ends after this time without traffic in either direction. 0 is no limit. RFC " \
 		"3501 grants idle IMAP clients 30 minutes: a shorter time breaks sessions.") \
+	S(proxy, PROXY_DISCONNECT_SPREAD, TIME, "30s", 0, 600, "seconds", SF_W, \
+		"When a peer dies with more than a few sessions, their idle clients are disconnected spread over this " \
+		"time, so that not all of them log in again in the same second. 0 disconnects them at once.") \
 	S(proxy, PROXY_HOPS, INT, "4", 1, 255, "nodes", SF_W | SF_A, \
 		"Refuse a login that was forwarded this many times: two nodes disagree about the owner of the " \
 		"account.") \
@@ -112,6 +115,20 @@
 	S(proxy, PROXY_TLS_CAFILE, PATH, "", 0, 0, "", SF_M, \
 		"PEM file, or folder of PEM files, of the certificates that those of peers have to lead to; a peer's own may " \
 		"be one. Revocation lists and changes: as TLS_TRUSTCERTS. Not set: those of the system.") \
+	S(proxy, PROXY_SEND_ID, LIST, "", 0, 0, "hosts and networks", SF_W, \
+		"Servers that are not Waypost and may know who logs in: the client's address and port, and whether it " \
+		"uses TLS, by IMAP ID or POP3 XCLIENT: \"imap.example.com .example.org 192.0.2.0/24\". Hosts as they stand " \
+		"in mailhost; a dot before means all hosts below. They have to trust this node (Dovecot: " \
+		"login_trusted_networks).") \
+	S(proxy, PROXY_PROTOCOL_SEND, LIST, "", 0, 0, "hosts and networks", SF_W, \
+		"Servers that want a header of the PROXY protocol before all else, which tells the client's address, and its " \
+		"version: \"imap.example.com=v2 .example.org=v1 192.0.2.0/24=v2\". Only v2 says whether the client uses " \
+		"TLS. Hosts as in PROXY_SEND_ID; the first that fits counts; \"none\" excepts some. A server that expects no " \
+		"header takes no login then.") \
+	S(proxy, PROXY_SOURCE_ADDRESS, LIST, "", 0, 0, "addresses", SF_W, \
+		"Addresses of this machine that connections to peers come from, in turn: \"192.0.2.7 192.0.2.8\". Each has " \
+		"some 28,000 ports for a peer's port, so a node with more sessions there needs several. Not set: the system " \
+		"chooses. A family that is not in the list is not affected.") \
 	S(proxy, DNS_TTL, TIME, "60s", 1, SF_DAY, "seconds", SF_A, \
 		"How long the address of a peer is used before the next lookup. If that lookup fails, the old " \
 		"address stays in use.")
@@ -123,9 +140,10 @@
 		"Port to listen on; separate several by commas. ADDRESS.PORT listens on that address instead of " \
 		"ADDRESS: \"1143,127.0.0.9.2143\".") \
 	S(g, PROXY_PROTOCOL_PORT, PORTS, "", 0, 0, "", SF_W, \
-		"Those of PORT and SSLPORT at which every connection begins with a header of the PROXY protocol, version " \
-		"1 or 2, by which HAProxy and others tell who the client is: \"1143\". At one of SSLPORT, TLS follows. Not " \
-		"the first of PORT unless PROXY_PORT is set, for other nodes send no header. See PROXY_PROTOCOL_FROM.") \
+		"Those of PORT and SSLPORT at which every connection begins with a header of the PROXY protocol, " \
+		"version 1 or 2, by which HAProxy and others tell who the client is: \"1143\". At one of SSLPORT, " \
+		"TLS follows. Not the first of PORT unless PROXY_PORT is set, nor with PROXY_TLS = \"implicit\" " \
+		"the first of SSLPORT: other nodes send no header. See PROXY_PROTOCOL_FROM.") \
 	S(g, PROXY, BOOL, "0", 0, 0, "", SF_W | SF_A, \
 		"Forward logins to the node that the account's mailhost option names. Off: serve every account here.") \
 	S(g, PROXY_PORT, INT, "0", 0, 65535, "", SF_W | SF_A, \
@@ -163,6 +181,13 @@
 		"that of the forwarding node. Read at start and reload.") \
 	S(imapd, IMAP_PROXY_FOREIGN, BOOL, "0", 0, 0, "", SF_W, \
 		"Peers are not Waypost: request their capabilities and send these to the client after its login.") \
+	S(imapd, LOCAL_IMAP, STR, "builtin", 0, 0, "", SF_W | SF_A | SF_S, \
+		"Who serves the accounts whose mail is here: \"builtin\", our own session servers; or another server of this " \
+		"machine, at \"unix:/run/dovecot/waypost-imap\" or \"inet:127.0.0.1:943\", where the login is done as at a " \
+		"peer: with the client's password, or as PROXY_MASTER_USER if that is not known (AUTH_USER has to be " \
+		"allowed to connect to the socket); or a program that is started for each login as the account's user, with " \
+		"Courier's environment: \"exec:/usr/lib/courier/courier/imapd Maildir\". It and all folders before it must " \
+		"belong to root. After a change from or to \"exec:\" restart the node.") \
 	S(imapd, IMAP_CAPABILITY, LIST, \
 		"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN", \
 		0, 0, "", SF_W | SF_S, \
@@ -199,11 +224,12 @@
 	S(g, SSLPORT, PORTS, port, 0, 0, "", SF_M | SF_A, \
 		"Port for clients that begin with TLS, as PORT. \"\": none. Closed if there is no TLS_CERTFILE.") \
 	S(g, TLS_CERTFILE, PATH, "", 0, 0, "", SF_M | SF_W | SF_A, \
-		"PEM file with the private key (RSA, or EC such as P-256; without a passphrase), its certificate and " \
-		"those that lead to whom clients trust. Only the key processes read it; changed files are noticed. With " \
-		".NAME or .ADDRESS behind its name: for clients that ask for that host (\"*\" may be its first label), or " \
-		"connect to that address. With .rsa or .ecdsa behind that: for the same clients, with another kind of " \
-		"key. With .ocsp: the OCSP response (DER) that is sent with it.") \
+		"PEM file with the private key (RSA of 2048 bits or more, or EC: P-256, P-384, P-521; without a " \
+		"passphrase), its certificate and the intermediate ones. Only the key processes read it; changes " \
+		"are used within ten seconds. With .NAME or .ADDRESS behind its name: for clients that ask for " \
+		"that host (\"*\" may be its first label), or connect to that address. With .rsa or .ecdsa behind " \
+		"that: for the same clients, with another kind of key. With .ocsp: the OCSP response (DER) that is " \
+		"sent with it.") \
 	S(g, TLS_PRIVATE_KEYFILE, PATH, "", 0, 0, "", SF_M, \
 		"PEM file with the private key, if it is not in TLS_CERTFILE. With something behind it as TLS_CERTFILE, if " \
 		"there is such a file.") \
@@ -215,7 +241,7 @@
 		"Oldest version of TLS at SSLPORT: TLSv1.2+ or TLSv1.3+. Courier's other words are understood; versions " \
 		"before 1.2 are never used.") \
 	S(g, TLS_STARTTLS_PROTOCOL, STR, "", 0, 0, "", SF_W, \
-		"The same after STARTTLS. Empty: TLS_PROTOCOL.") \
+		"The same after " command ". Empty: TLS_PROTOCOL.") \
 	S(g, TLS_CIPHER_LIST, STR, "", 0, 0, "", SF_W, \
 		"Ciphers of TLS 1.2, in the words of openssl-ciphers(1). Those without forward secrecy are never used. " \
 		"Empty: OpenSSL's own without CBC. Those of TLS 1.3 need no choice.") \
@@ -229,16 +255,16 @@
 		"not its address in the network), from PROXY_TRUSTED, and from nodes with our pool secret if their client " \
 		"uses TLS or is one of these. 0: from everywhere (Courier's default).") \
 	S(g, TLS_VERIFYPEER, WORD, "NONE", 0, 0, "NONE|PEER|REQUIREPEER", SF_M | SF_W, \
-		"Certificates of clients. NONE does not ask for them; PEER does, and refuses a client whose certificate " \
-		"is not good, while one that no authority of TLS_TRUSTCERTS has issued counts as none (Courier refuses " \
-		"that, too); REQUIREPEER refuses a client that has none; where TLS ends at a proxy, that has to say that " \
-		"it has found one good (HAProxy: send-proxy-v2-ssl). If clients are asked there are no session " \
-		"tickets: each connection shows its certificate again.") \
+		"Certificates of clients. NONE: they are not asked for one. PEER: they are; one that is not good " \
+		"ends the connection, and one that no authority of TLS_TRUSTCERTS has issued counts as none " \
+		"(Courier refuses that, too). REQUIREPEER: a client without a good one is refused; where TLS ends " \
+		"at a proxy, that has to say that it has found one good (HAProxy: send-proxy-v2-ssl). Where " \
+		"clients are asked there are no session tickets: each connection shows its certificate again.") \
 	S(g, TLS_TRUSTCERTS, PATH, "", 0, 0, "", SF_M | SF_W | SF_A, \
 		"PEM file, or folder of PEM files, with the authorities that issue certificates to clients, and " \
-		"nobody else; no private key. If a revocation list is there, each authority that has issued a part of a " \
-		"chain needs one that is valid, but not the last, which stands in the file. Changes are noticed: without " \
-		"the file, or if it is empty, nobody is believed; one that is broken changes nothing.") \
+		"nobody else; no private key. With a revocation list there, each certificate of a chain, but the " \
+		"one that stands in the file, needs a valid list of its issuer. Changes are noticed: without the " \
+		"file, or if it is empty, nobody is believed; one that is broken changes nothing.") \
 	S(g, TLS_EXTERNAL, STR, "", 0, 0, "", SF_W | SF_A, \
 		"Clients log in by their certificate, without a password (AUTH=EXTERNAL), under the name that is the " \
 		"value of this field of it: \"email\" (also among the alternative names), \"CN\", \"UID\", ... " \
@@ -250,6 +276,8 @@
 	SETTINGS_BOTH(S, pop3d, "110", POP3_PROXY) \
 	S(pop3d, POP3ACCESSFILE, PATH, "", 0, 0, "", SF_M, \
 		"The same as IMAPACCESSFILE, for POP3, where Courier has none. It may be the same file.") \
+	S(pop3d, LOCAL_POP3, STR, "builtin", 0, 0, "", SF_W | SF_A | SF_S, \
+		"The same as LOCAL_IMAP, for POP3: \"unix:/run/dovecot/waypost-pop3\".") \
 	S(pop3d, POP3AUTH, LIST, "PLAIN LOGIN", 0, 0, "", SF_W, \
 		"Login mechanisms that CAPA announces. PLAIN and LOGIN are always accepted; CRAM-MD5, CRAM-SHA1, " \
 		"CRAM-SHA256, SCRAM-SHA-1, SCRAM-SHA-256 (clients prove that they know the password) only if " \

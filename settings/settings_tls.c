@@ -80,6 +80,11 @@ static void rules_ciphers(struct settings_load *l, enum protocol p, const char *
 		    "remove "
 		    "the line",
 		    label, list);
+	else if (SSL_CTX_get_security_level(ctx) == 0)
+		settings_report(l->warnings, &l->text, line,
+		    "%s: @SECLEVEL=0 lets weak keys and signatures count (RSA with 512 bits, MD5), those of clients' "
+		    "certificates, too; remove it",
+		    label);
 	SSL_CTX_free(ctx);
 }
 

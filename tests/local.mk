@@ -1,7 +1,7 @@
 # tests/: unit tests run by `make check`; the black-box tests are run by scripts/check.
 # A unit test is one program: add it to UNIT_TESTS and give it its SOURCES and LDADD.
 EXTRA_DIST += tests/README tests/budget.tsv tests/unit/unit.h tests/unit/fake_clock.h tests/unit/job_again.h tests/unit/msg_test.h \
-	tests/unit/clock_ahead.h tests/unit/compared.h tests/unit/logged.h
+	tests/unit/clock_ahead.h tests/unit/clock_step.h tests/unit/compared.h tests/unit/logged.h
 include tests/blackbox/local.mk
 UNIT_TESTS =
 if HAVE_CUNIT
@@ -28,6 +28,10 @@ tests_unit_test_session_choice_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_account
 tests_unit_test_account_SOURCES = tests/unit/test_account.c
 tests_unit_test_account_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
+
+UNIT_TESTS += tests/unit/test_replicated
+tests_unit_test_replicated_SOURCES = tests/unit/test_replicated.c
+tests_unit_test_replicated_LDADD = $(NODE_LIBS) $(UNIT_LIBS)
 
 UNIT_TESTS += tests/unit/test_ocsp
 tests_unit_test_ocsp_SOURCES = tests/unit/test_ocsp.c $(TLS_TEST)
@@ -67,6 +71,10 @@ tests_unit_test_authority_file_LDADD = master/libmaster.a $(AUTHLIB_LIBS) $(TLS_
 UNIT_TESTS += tests/unit/test_authorities
 tests_unit_test_authorities_SOURCES = tests/unit/test_authorities.c master/authorities.c $(TLS_TEST)
 tests_unit_test_authorities_LDADD = master/libmaster.a $(AUTHLIB_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_keys
+tests_unit_test_keys_SOURCES = tests/unit/test_keys.c
+tests_unit_test_keys_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=children_send,--wrap=children_begin,--wrap=missing_add,--wrap=cert_files_each
+tests_unit_test_keys_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_watch
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_LDADD = master/libmaster.a $(NODE_LIBS) $(UNIT_LIBS)
@@ -102,6 +110,9 @@ EXTRA_DIST += tests/unit/md_test.h
 UNIT_TESTS += tests/unit/test_md_box
 tests_unit_test_md_box_SOURCES = tests/unit/test_md_box.c
 tests_unit_test_md_box_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_program
+tests_unit_test_program_SOURCES = tests/unit/test_program.c
+tests_unit_test_program_LDADD = $(LIB_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_proxy_header
 tests_unit_test_proxy_header_SOURCES = tests/unit/test_proxy_header.c
 tests_unit_test_proxy_header_LDADD = $(LIB_LIBS) $(UNIT_LIBS)
@@ -122,6 +133,11 @@ tests_unit_test_md_fault_SOURCES = tests/unit/test_md_fault.c
 tests_unit_test_md_fault_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 tests_unit_test_md_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
 	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=fdatasync,--wrap=fsync
+UNIT_TESTS += tests/unit/test_md_cache
+tests_unit_test_md_cache_SOURCES = tests/unit/test_md_cache.c
+tests_unit_test_md_cache_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+tests_unit_test_md_cache_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=md_tmp_create \
+	-Wl,--wrap=openat,--wrap=fstat,--wrap=fstatat,--wrap=read,--wrap=write,--wrap=close,--wrap=renameat
 UNIT_TESTS += tests/unit/test_md_cost
 tests_unit_test_md_cost_SOURCES = tests/unit/test_md_cost.c
 tests_unit_test_md_cost_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
@@ -231,7 +247,7 @@ tests_unit_test_strangers_SOURCES = tests/unit/test_strangers.c
 tests_unit_test_strangers_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_worker
 tests_unit_test_worker_SOURCES = tests/unit/test_worker.c tests/unit/worker_rig.h $(DECODED)
-tests_unit_test_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open
+tests_unit_test_worker_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open,--wrap=ev_break,--wrap=relays_count_staying
 tests_unit_test_worker_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_starttls
 tests_unit_test_starttls_SOURCES = tests/unit/test_starttls.c tests/unit/worker_rig.h $(TLS_TEST)
@@ -294,6 +310,14 @@ tests_unit_test_messages_LDADD = $(NODE_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_let_go
+tests_unit_test_let_go_SOURCES = tests/unit/test_let_go.c $(TLS_TEST)
+tests_unit_test_let_go_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rnd_bytes
+tests_unit_test_let_go_LDADD = $(PROXY_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_source
+tests_unit_test_source_SOURCES = tests/unit/test_source.c
+tests_unit_test_source_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=net_connect_from
+tests_unit_test_source_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_backend
 tests_unit_test_backend_SOURCES = tests/unit/test_backend.c $(DECODED)
 tests_unit_test_backend_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=conn_open

@@ -20,6 +20,13 @@ def make_pem(root, name, algorithm):
         return k.read() + c.read()
 
 
+def valid_for(days):
+    """Arguments of "openssl x509" for a certificate that is valid from now on; -1: that has expired."""
+    if days < 0 and "-not_after" in subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True, check=True).stderr:
+        return ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"]  # OpenSSL 3.4 takes no negative days any more
+    return ["-days", str(days)]
+
+
 def install(pool, text, name="pool.pem", mode=0o600):
     """TEXT as a file of the pool: renamed into place, as renewal programs do. Its path."""
     path = os.path.join(pool.root, name)

@@ -104,14 +104,17 @@ class FakeServer:
     """Listens until closed. SCRIPT(conn) serves each connection; its exceptions are kept in ERRORS."""
 
     def __init__(self, address, script=None, port=0):
-        self.script = script
         self.address = address
-        self.conns, self.errors = [], []
         self.sock = socket.socket()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind((address, port))
         self.sock.listen(50)
         self.port = self.sock.getsockname()[1]
+        self.run(script)
+
+    def run(self, script):
+        self.script = script
+        self.conns, self.errors = [], []
         self.closing = False
         self.thread = threading.Thread(target=self.accept, daemon=True)
         self.thread.start()
@@ -123,10 +126,11 @@ class FakeServer:
     def accept(self):
         while not self.closing:
             try:
-                sock, _ = self.sock.accept()
+                sock, client = self.sock.accept()
             except OSError:
                 return
             conn = FakeConn(sock, None)
+            conn.client = client[0] if client else ""  # at a path
             self.conns.append(conn)
             threading.Thread(target=self.serve, args=(conn,), daemon=True).start()
 
@@ -215,10 +219,13 @@ def imap_echo(conn):
     while True:
         line = conn.line()
         tag, _, rest = line.partition(b" ")
-        if rest.upper() == b"LOGOUT":
+        if line == b"C CAPABILITY":  # not the client's
+            conn.send(b"C OK done\r\n")
+        elif rest.upper() == b"LOGOUT":
             conn.send(b"* BYE peer says goodbye\r\n" + tag + b" OK LOGOUT done\r\n")
             return
-        conn.send(b"* ECHO " + rest + b"\r\n" + tag + b" OK done\r\n")
+        else:
+            conn.send(b"* ECHO " + rest + b"\r\n" + tag + b" OK done\r\n")
 
 
 def pop3_peer(serve=None, greeting="+OK peer ready\r\n", behind_ok=b"", piece=0, verdict="+OK welcome", user_verdict="+OK go on"):

@@ -377,6 +377,8 @@ def play(seed, options, until):
                 world.done.append(Op("all", "checkpoint"))
                 world.checkpoint()
                 next_check = len(world.done) + scheduler.randrange(60, 250)
+                if scheduler.random() < options.rests:
+                    rest(world, scheduler, names)
             world.poll(0)
             if scheduler.random() < options.kills:
                 world.start(Op(scheduler.choice([n for n in names if n[0] in "ip"]), "kill"))
@@ -389,6 +391,21 @@ def play(seed, options, until):
         world.done.append(Op("all", "checkpoint"))
         world.checkpoint()
     return guarded(seed, options, body)
+
+
+def rest(world, scheduler, names):
+    """Nothing changes for as long as a cache of the folder needs to be written; then, at the moment when it is written and
+    read, programs change what it is of."""
+    f = folder(scheduler)
+    world.start(Op("m0", "rest"))
+    for _ in range(4):
+        sessions = [n for n in names if n[0] == "i" and world.actor(n).task is None]
+        for n in scheduler.sample(sessions, min(2, len(sessions))):
+            world.start(Op(n, scheduler.choice(("select", "status")), f=f))
+        k = scheduler.randrange(1000)
+        world.start(scheduler.choice((
+            Op("m0", "rename", f=f, k=k, flag=scheduler.choice(SYSTEM), how=scheduler.choice("+-")), Op("x0", "unlink", f=f, k=k), Op("d0", "deliver"))))
+        world.poll(0.001)
 
 
 def replay(ops, seed, options):
@@ -436,7 +453,7 @@ def shrink(ops, kind, seed, options, seconds):
 
 
 def default_options(**more):
-    options = argparse.Namespace(sessions=4, pop=1, race="", keep=False, kills=0.004, times=3, pop_greets=True, old=True, ignore=())
+    options = argparse.Namespace(sessions=4, pop=1, race="", keep=False, kills=0.004, times=3, pop_greets=True, old=True, ignore=(), rests=0.6)
     options.__dict__.update(more)
     return options
 
@@ -485,6 +502,7 @@ def main():
     p.add_argument("--keep", action="store_true", help="leave the Maildirs in /tmp")
     options = p.parse_args()
     options.pop_greets = True
+    options.rests = 0.6
     seed = options.seed or str(random.SystemRandom().randrange(1 << 31))
     print(f"seed {seed}", flush=True)
     start = time.monotonic()

@@ -1266,6 +1266,10 @@ class Mover(Actor):
         m.flags[flag].end(w, self.truth.tick(), done)
         self.note(f"{name} -> {want}: {done}")
 
+    def do_rest(self, args):
+        """As long as md_stamp.h wants before it believes that nothing changes (SETTLE_MS), and a little more."""
+        time.sleep(2.1)
+
     def do_take(self, args):
         folder = self.truth.folders[args["f"]]
         names = sorted(os.listdir(os.path.join(folder.path, "new").encode()))

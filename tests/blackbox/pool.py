@@ -354,6 +354,10 @@ class Node:
             return None
         return wait_for(f"a log line /{pattern}/ on {self}", look, timeout)
 
+    def wait_userdb(self, mark):
+        """Until the userdb has been read since MARK: to its end, not "changed while it was read"."""
+        self.wait_log(r"userdb: \S+ read: ", mark)
+
     def tool(self, *args, input=None, timeout=60):
         """Runs waypost -c FILE ARGS... on this node."""
         return subprocess.run([os.path.join(PREFIX, "bin", "waypost"), "-c", self.pool.conf, *args], env=self.env,

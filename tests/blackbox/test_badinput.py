@@ -1,6 +1,7 @@
 """Hostile and broken clients before login: they get a bounded reply or a clean end, and nobody else is affected."""
 import os
 import random
+import re
 import time
 
 import pytest
@@ -72,6 +73,30 @@ def test_pop3_overlong_line(pop3):
     try_send(pop3, b"USER " + b"x" * (1 << 20) + b"\r\n")
     text = pop3.rest() if pop3.is_closed(2) else pop3.buf
     assert text == b"" or text.startswith(b"-ERR"), text[:200]
+
+
+@pytest.mark.parametrize("start", [b"AUTH PLAIN ", b"AUTH LOGIN\r\n", b"AUTH LOGIN dQ==\r\n", b"XCLIENT ADDR=", b"APOP "])
+def test_pop3_overlong_argument(pop3, start):
+    """A line that has no end is refused at its bound, also one of an exchange, and nothing behind it is a command."""
+    try_send(pop3, start + b"A" * (1 << 20) + b"\r\nCAPA\r\n")
+    assert pop3.is_closed()
+    assert b"-ERR" in pop3.buf or pop3.buf.strip(b"+ VXNlcm5hbWUGFzc3dvcmQ6\r\n") == b"", pop3.buf[:200]
+    assert b"IMPLEMENTATION" not in pop3.buf
+
+
+@pytest.mark.parametrize("kind", [Imap, Pop3])
+def test_exchanges_cancelled_without_end(pool, kind):
+    """Each is let go of (CVE-2017-15132): the worker does not grow, and the client may still log in (RFC 5034 section 4)."""
+    with kind("127.0.0.1", pool.imap_port if kind is Imap else pool.pop3_port) as c:
+        for i in range(300):
+            c.send(b"a AUTHENTICATE LOGIN\r\n" if kind is Imap else b"AUTH LOGIN\r\n")
+            assert c.line().startswith(b"+ ")
+            if i % 2 == 0:
+                c.send(b"dQ==\r\n")
+                assert c.line().startswith(b"+ ")
+            c.send((b"*", b"!", b"\xff\0")[i % 3] + b"\r\n")
+            assert c.line().startswith(b"a BAD" if kind is Imap else b"-ERR")
+        c.login_ok(pool.accounts["berta@example.com"])
 
 
 def test_imap_literal_too_big(imap):
@@ -243,6 +268,24 @@ def test_log_is_not_forged(pool):
     for line in marks.text().splitlines():
         assert not line.startswith("imapd: LOGIN, user=root")
         assert "LOGIN, user=root" not in line or "LOGIN FAILED" in line
+
+
+def test_formats_of_printf(pool):
+    """What a client says is no format, in a reply or in the log, where it stands as it was said (CVE-2004-0777, CVE-2007-5740)."""
+    node, word = pool.node("127.0.0.1"), "%n%s%1000000d%n"
+    mark = node.log_mark()
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.send(f"{word} NOOP\r\n")
+        assert c.line().startswith(b"* BAD ")
+        assert c.cmd(f'LOGIN "{word}@imap" "{word}"').status == "NO"
+        c.ok(f'ID ("{word}" "{word}")')
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        assert c.cmd(word).startswith(b"-ERR ")
+        assert c.cmd(f"AUTH {word}").startswith(b"-ERR ")
+        c.ok(f"USER {word}@pop3")
+        assert c.cmd(f"PASS {word}").startswith(b"-ERR [AUTH]")
+    for name in "imap", "pop3":
+        node.wait_log(rf"LOGIN FAILED, user={re.escape(word)}@{name}, ", mark)
 
 
 def test_thousand_connections_that_say_nothing(pool):

@@ -1,5 +1,6 @@
 """Which certificate a client is shown, how files of certificates are found and change, and the settings of TLS."""
 import os
+import re
 import shutil
 import signal
 import socket
@@ -190,7 +191,7 @@ def until(pool, name, sni=None, seconds=SOON, **more):
 
 def s_client(pool, *args):
     return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{pool.port}", *args], input=b"a LOGOUT\r\n", capture_output=True,
-                          timeout=PATIENCE).stdout.decode(errors="replace")
+                          timeout=PATIENCE).stdout.decode(errors="replace").replace("CN = ", "CN=")  # OpenSSL 3.0 writes blanks
 
 
 # --- which one ---
@@ -210,7 +211,7 @@ def test_name(pool, name, sni):
 def test_odd_names(pool):
     """Names that are none do not keep a client from its handshake, nor do they open files."""
     for sni in ("a..example", "..", "../../pool", "*.wild.example", "a b", "x" * 250, "127.0.0.1", "_"):
-        assert "CN = all.example" in s_client(pool, "-servername", sni), sni
+        assert "CN=all.example" in s_client(pool, "-servername", sni), sni
 
 
 def test_address(pool):
@@ -224,9 +225,9 @@ def test_rsa_and_ecdsa(pool):
     """Two kinds of key for the same clients: the client's signature algorithms decide, in both versions of TLS."""
     for sni in ("a.example", "all.example"):
         for version in ("-tls1_2", "-tls1_3"):
-            for algorithm, kind in (("ECDSA+SHA256", "id-ecPublicKey"), ("RSA-PSS+SHA256", "rsaEncryption")):
+            for algorithm, kind in (("ECDSA+SHA256", "(id-ecPublicKey|EC)"), ("RSA-PSS+SHA256", "(rsaEncryption|RSA)")):
                 out = s_client(pool, "-servername", sni, version, "-sigalgs", algorithm)
-                assert f"CN = {sni}" in out and f"a:PKEY: {kind}" in out, (version, algorithm, out)
+                assert f"CN={sni}" in out and re.search(f"a:PKEY: {kind},", out), (version, algorithm, out)
 
 
 def test_tickets(pool):
@@ -365,7 +366,7 @@ def test_ocsp(pool, maker):
             assert log.count(f"pool.pem.{what}.example.ocsp is not sent to clients: {words}") == 1, what
             assert f"its OCSP response is not sent to clients: {words}" in told, what
             assert f"pool.pem.{what}.example.ocsp: {words}" in checked.stdout + checked.stderr, what
-        assert "CN = good.example" in out
+        assert "CN=good.example" in out
     assert "OCSP response: no response sent" in stapled(pool)
 
 
@@ -426,6 +427,12 @@ def test_check(pool, maker):
         assert f"imapd-ssl.{setting}: {pool.root}/{name}: this machine does not know" in said
     wrong = {line.split(":")[3].split("/")[-1].strip() for line in said.splitlines() if "the certificate is not for" in line or "is for" in line}
     assert "pool.pem.revoked.example" in wrong and not wrong & {"pool.pem.good.example", "pool.pem.a.example.rsa", "pool.pem.127.0.0.7"}, wrong
+    write(pool, "cas/ca.pem", maker.read("ca.crt"))
+    chown(os.path.join(pool.root, "cas"), pool.uid, pool.gid)
+    pool.write_conf({"imapd-ssl": {"SSLADDRESS": "0", "SSLPORT": pool.port, "TLS_CERTFILE": os.path.join(pool.root, "pool.pem"),
+                                   "TLS_CERTDIR": pool.more}, "proxy": {"PROXY_TLS_CAFILE": os.path.join(pool.root, "cas")}})
+    said = node.tool("check").stdout  # a folder of authorities counts as a file of them does
+    assert f"{pool.root}/more/x.pem: this machine does not know" not in said and f"{pool.root}/pool.pem: this machine does not know" in said
     configure(pool, TLS_CERTDIR=os.path.join(pool.root, "nowhere"))
     result = node.tool("check")
     assert result.returncode == 1 and "imapd-ssl.TLS_CERTDIR: " + pool.root + "/nowhere: No such file or directory" in result.stdout
@@ -443,7 +450,7 @@ def test_settings(pool):
         assert "Cipher is ECDHE-ECDSA-AES128-GCM-SHA256" in s_client(pool, "-tls1_2", "-cipher", "ECDHE+AES128")
         reload(TLS_PROTOCOL="TLSv1.3++", TLS_GROUPS="nonsense:P-384")
         wait_for("TLS 1.2 is refused", lambda: "Cipher is (NONE)" in s_client(pool, "-tls1_2"))
-        assert "Server Temp Key: ECDH, secp384r1, 384 bits" in s_client(pool)
+        assert re.search("(Server|Peer) Temp Key: ECDH, secp384r1, 384 bits", s_client(pool))
         assert "Cipher is (NONE)" in s_client(pool, "-groups", "X25519")
         reload(TLS_PROTOCOL="TLSv1", TLS_CIPHER_LIST="ECDHE+CHACHA20:AES256-SHA")
         wait_for("only ChaCha20 is there", lambda: "Cipher is ECDHE-ECDSA-CHACHA20-POLY1305" in s_client(pool, "-tls1_2"))

@@ -10,6 +10,7 @@ import tempfile
 import pytest
 
 from client import Imap, Pop3
+from isolation import outside
 from pool import GID, UID, Account, deliver, message
 
 pytestmark = pytest.mark.once
@@ -26,7 +27,8 @@ def courier():
     root = tempfile.mkdtemp(prefix="wp-courier-", dir="/tmp")
     os.chmod(root, 0o755)
     try:
-        result = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=root, capture_output=True, text=True, timeout=300)
+        result = subprocess.run(["apt-get", "download", "-qq", *PACKAGES], cwd=root, capture_output=True, text=True, timeout=300,
+                                preexec_fn=outside)
         if result.returncode:
             pytest.skip(f"Debian's courier-imap cannot be had: {result.stderr.strip()[-200:]}")
         for name in os.listdir(root):

@@ -36,7 +36,7 @@ NOBODY = ["' OR '1'='1", '" OR "1"="1', "\\' OR 1=1 -- ", "\\\\' OR 1=1 -- ", '\
 def accounts():
     return [Account("anna@example.com", mailhost=HERE), Account("berta@example.com", mailhost=THERE), Account("dora@example.com"),
             Account("lena@example.com", mailhost=THERE, options="disablepop3=1"),
-            Account("carla@example.com", mailhost=THIRD), Account("two@example.com", mailhost=f"127.0.0.9 {THIRD}"),
+            Account("carla@example.com", mailhost=THIRD), Account("two@example.com", mailhost=f"127.0.0.9 {THIRD}", options="replicated=shared"),
             Account("mona@example.com", mailhost=THERE, options="disableimap=1"),
             Account("nora@example.com", mailhost=THERE, options="disableinsecureimap=1"),
             Account("olga@example.com", mailhost=THERE, options="disableinsecurepop3=1")] + \
@@ -179,7 +179,7 @@ class Ldap:
                 "LDAP_BINDPW": "admin", "LDAP_TIMEOUT": WAIT, "LDAP_HOMEDIR": "homeDirectory", "LDAP_MAILDIR": "waypostMaildir",
                 "LDAP_FULLNAME": "cn", "LDAP_CRYPTPW": "userPassword", "LDAP_UID": "uidNumber", "LDAP_GID": "gidNumber",
                 "LDAP_AUXOPTIONS": "waypostMailHost=mailhost,waypostDisablePop3=disablepop3,waypostDisableImap=disableimap,"
-                                  "waypostDisableInsecureImap=disableinsecureimap,waypostDisableInsecurePop3=disableinsecurepop3"}
+                                  "waypostDisableInsecureImap=disableinsecureimap,waypostDisableInsecurePop3=disableinsecurepop3,waypostReplicated=replicated"}
 
     def two(self):
         return self.settings(f"ldap://127.0.0.9:{self.dir.port} {self.dir.uri}")

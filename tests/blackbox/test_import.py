@@ -445,6 +445,22 @@ def test_what_check_says_besides_is_not_lost(etc, place):
     assert "settings converted" in r.stderr and "to be repaired" not in r.stderr, r.stderr
 
 
+@pytest.mark.parametrize("group, start, starttls", [("imapd-ssl", "IMAPDSSLSTART", "IMAPDSTARTTLS"),
+                                                    ("pop3d-ssl", "POP3DSSLSTART", "POP3_STARTTLS")])
+def test_starttls_alone(etc, place, group, start, starttls):
+    """A site without port 993 or 995 keeps its certificate for STARTTLS, and gets no such port; without both it has none."""
+    required = group[:4].upper() + "_TLS_REQUIRED"
+    for offered in ("YES", "NO"):
+        put(etc / group, **{start: "NO", starttls: offered, required: "0", "SSLPORT": "1993"})
+        text = run(etc, status=1).stdout
+        found = text.partition(f"\n{group} = {{\n")[2].partition("\n}")[0]
+        if offered == "YES":
+            assert 'SSLPORT = "";' in found and "TLS_CERTFILE = " in found and f"{required} = 0;" in found
+            assert f"# {required} is kept as it is" in text
+        else:
+            assert not found and f"# {group} is not served: {start}" in text
+
+
 def test_refusals(etc, place):
     assert "is not a directory" in run(place / "nowhere", status=2).stderr
     (place / "empty").mkdir()

@@ -218,7 +218,7 @@ def test_without_authd(mech):
     c.send(b"b AUTHENTICATE CRAM-MD5\r\n")
     c.send(answer(base64.b64decode(c.line()[2:]), "hmac1@example.com", mech.secret, "CRAM-MD5") + b"\r\n")
     assert c.line().startswith(b"b OK")
-    node.wait_log("userdb: .* read: ", mark)  # before, a name that is not in the userdb of the authd before is no wrong one
+    node.wait_userdb(mark)  # before, a name that is not in the userdb of the authd before is no wrong one
 
 
 class Scram:
@@ -389,7 +389,7 @@ def test_first_host_down(make_pool, turn):
     """The first of two hosts is down: the other one serves at once, whatever the mechanism."""
     name = "both@example.com"
     fields = [states("x"), {"systempw": scram_secret("x", "SCRAM-SHA-256")}, {"systempw": "{PLAIN}x"}][turn]
-    p = make_pool(nodes=2, accounts=[Account(name, password="x", mailhost=f"127.0.3.3:{free_port(['127.0.3.3'])} {HERE}", fields=fields)],
+    p = make_pool(nodes=2, accounts=[Account(name, password="x", mailhost=f"127.0.3.3:{free_port(['127.0.3.3'])} {HERE}", options="replicated=shared", fields=fields)],
                   settings={"imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256"}, "pop3d": {"POP3AUTH": "APOP"}})
     login = [lambda node: imap_cram(p, node, name, "x")[2], lambda node: Scram(p, node, name, "x").end, lambda node: pop3_apop(p, node, name, "x")[2]][turn]
     for node in (HERE, THERE, HERE):  # the first one finds out
@@ -857,7 +857,7 @@ def test_dovecot_master_user(make_pool, open_folder):
         p.accounts["dora@example.com"].mailhost = f"{dovecot.host}:{dovecot.pop3_port}"
         mark = p.nodes[0].log_mark()
         p.write_userdb()
-        p.nodes[0].wait_log("userdb: .* read", mark)
+        p.nodes[0].wait_userdb(mark)
         c, _, reply = pop3_cram(p, HERE, "dora@example.com", "x")
         assert reply.startswith(b"+OK"), (reply, dovecot.log())
         assert c.cmd("STAT").startswith(b"+OK 1 ")

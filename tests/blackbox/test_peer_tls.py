@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from certificates import TlsEnd, context, install
+from certificates import TlsEnd, context, install, valid_for
+from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer, pop3_peer
 from pool import Account, Pool, PATIENCE, free_port, wait_for
 from test_mech import CAPS, Dovecot, imap_cram, open_folder, pop3_cram, states  # pylint: disable=unused-import
@@ -29,8 +30,8 @@ class Authority:
         self.folder = folder
         self.made = {}
         self.cert = os.path.join(folder, "ca.crt")
-        self.openssl("req", "-x509", "-nodes", "-days", "9", "-subj", "/CN=an authority", "-newkey", "ec", "-pkeyopt",
-                     "ec_paramgen_curve:P-256", "-keyout", "ca.key", "-out", "ca.crt")
+        self.openssl("req", "-x509", "-nodes", "-days", "9", "-subj", "/CN=an authority", "-addext",
+                     "keyUsage=critical,keyCertSign,cRLSign", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", "ca.key", "-out", "ca.crt")
 
     def openssl(self, *args):
         subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=self.folder)
@@ -46,7 +47,7 @@ class Authority:
         self.openssl("req", "-new", "-nodes", "-subj", "/CN=" + name, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
                      "-keyout", name + ".key", "-out", name + ".req")
         by = ["-signkey", name + ".key"] if own else ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
-        self.openssl("x509", "-req", "-in", name + ".req", *by, "-days", str(days), "-extfile", name + ".ext", "-out", name + ".crt")
+        self.openssl("x509", "-req", "-in", name + ".req", *by, *valid_for(days), "-extfile", name + ".ext", "-out", name + ".crt")
         with open(path + ".pem", "w") as out:
             for part in (".key", ".crt"):
                 with open(path + part) as f:
@@ -181,7 +182,7 @@ def over_tls(pem, script, version=None, seen=None):
 def node(request, authority):
     p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 1})
     p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"), "PROXY_TIMEOUT": 3,
-                            "PROXY_TLS_PEERS": "plain.example.com=none .example.org=none 127.0.0.9=implicit 127.0.0.8=none"}})
+                            "PROXY_TLS_PEERS": "plain.example.com=none .example.org=none 127.0.0.9=implicit 127.0.0.8=none", "PROXY_SEND_ID": "127.0.0.9"}})
     p.start()
     yield p
     p.close()
@@ -196,7 +197,7 @@ def route(node, user, mailhost, options=""):
         node.write_userdb()
     else:
         node.add(Account(user, mailhost=mailhost, options=options), mail=False)
-    node.nodes[0].wait_log("userdb: .* read", mark)
+    node.nodes[0].wait_userdb(mark)
 
 
 def log_in(node, user):
@@ -496,10 +497,14 @@ def test_client_certificate(authority, version):
 
 # --- STARTTLS ---
 
-def starttls(pem, script, greeting=None, answer=None, behind=b"", protocol="imap"):
-    """A script for FakeServer: SCRIPT, which does not greet, after GREETING and STARTTLS; BEHIND comes with the ANSWER to that."""
+def starttls(pem, script, greeting=None, answer=None, behind=b"", protocol="imap", ciphers=None):
+    """A script for FakeServer: SCRIPT, which does not greet, after GREETING and STARTTLS; BEHIND comes with the ANSWER to that.
+    CIPHERS: those of TLS 1.2, and no other version."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
+    if ciphers is not None:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
 
     def serve(conn):
         conn.send(greeting or (b"* OK ready\r\n" if protocol == "imap" else b"+OK ready\r\n"))
@@ -795,7 +800,7 @@ def test_this_node_is_the_next_host(pool, authority, kind, how):
     try:
         if user not in pool.accounts:
             pool.add(Account(user, password="x", mailhost="127.0.0.1", fields=states("x") if how == "challenge" else {}), write=False)
-        route(pool, user, f"{peer.host} 127.0.0.1", f"proxytls={mode}")
+        route(pool, user, f"{peer.host} 127.0.0.1", f"proxytls={mode},replicated=shared")
         for _ in range(2):
             if how == "password":
                 with imap(pool, False) as c:
@@ -879,6 +884,28 @@ def test_starttls_with_another_certificate(node, authority):
     finally:
         bad.close()
         good.close()
+
+
+@pytest.mark.parametrize("protocol", ["imap", "pop3"])
+def test_peer_with_weak_ciphers(node, authority, protocol):
+    """What a peer may choose is the same behind STARTTLS as without (CVE-2013-4584): one that knows only what is weak gets nothing."""
+    pem, user = authority.pem("weak", alt="IP:127.0.0.9"), f"weak{protocol}@example.com"
+    script = {"imap": imap_peer, "pop3": pop3_peer}[protocol](greeting="")
+    for ciphers, good in (("ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0", False), ("ECDHE-ECDSA-AES128-GCM-SHA256", True)):
+        peer = FakeServer(PEER, starttls(pem, script, protocol=protocol, ciphers=ciphers))
+        try:
+            route(node, user, peer.host, "proxytls=starttls")
+            mark = node.nodes[0].log_mark()
+            with {"imap": Imap, "pop3": Pop3}[protocol]("127.0.0.1", getattr(node, protocol + "_port")) as c:
+                reply = c.login(user, node.accounts[user].password)
+            if good:
+                assert reply.ok if protocol == "imap" else reply.startswith(b"+OK"), reply
+            else:
+                assert not (reply.ok if protocol == "imap" else reply.startswith(b"+OK")), reply
+                node.nodes[0].wait_log(rf"{re.escape(user)}.*TLS: ", mark)
+                assert peer.last.raw in (b"S STARTTLS\r\n", b"STLS\r\n")
+        finally:
+            peer.close()
 
 
 # --- the end of a session ---
@@ -1023,7 +1050,7 @@ def test_dovecot(node, authority, open_folder):
             mark = node.nodes[0].log_mark()
             node.add(Account(user, password="nobody knows", mailhost=f"{dovecot.host}:imap={ports[0]}:pop3={ports[1]}",
                              options=f"proxytls={word}"), mail=False)
-            node.nodes[0].wait_log("userdb: .* read", mark)
+            node.nodes[0].wait_userdb(mark)
             for _ in range(2):  # the second one with a session of TLS that it resumes
                 with imap(node, False) as c:
                     c.login(user, "nobody knows")

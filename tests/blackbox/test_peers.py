@@ -16,7 +16,7 @@ TIMEOUT = 2  # PROXY_TIMEOUT
 ROOM = 3 * SLOW  # added to time limits, for a busy machine
 DEAD = free_port(["127.0.2.1"])
 POOL = {
-    "settings": {"proxy": {"PROXY_TIMEOUT": TIMEOUT, "PROXY_TRUSTED": "127.0.0.9"}},
+    "settings": {"proxy": {"PROXY_TIMEOUT": TIMEOUT, "PROXY_TRUSTED": "127.0.0.9", "PROXY_SEND_ID": "127.0.1.0/24"}},
     "accounts": [
         Account("refused@example.com", mailhost=f"127.0.2.1:{DEAD}"),
         Account("unresolved@example.com", mailhost="no-such-host.invalid"),
@@ -445,20 +445,22 @@ def test_forwarded_identity_from_a_trusted_network(fakes_pool):
 def test_signed_identity_is_good_for_its_login_only(fakes_pool):
     """A signature for one login is not accepted for another."""
     pool, fakes = fakes_pool
-    server, account = fakes.next(imap_peer())
+    mark = "Waypost node 0123456789abcdef0123456789abcdef ready.\r\n"
+    server, account = fakes.next(imap_peer(greeting=f"* OK [CAPABILITY IMAP4rev1 SASL-IR ID] {mark}"))
     with Imap("127.0.0.1", pool.imap_port, source="127.0.0.57") as c:
         c.login_ok(account)
     pairs = id_pairs(server.last)
-    assert pairs[b"x-originating-ip"] == b"127.0.0.57"
+    assert pairs[b"x-originating-ip"] == b"127.0.0.57" and b"x-waypost-auth" in pairs
     marks = Marks(pool)
     with Imap("127.0.0.2", pool.imap_port, source="127.0.0.58") as c:
         c.ok(b"ID (" + b" ".join(b'"%s" "%s"' % pair for pair in pairs.items()) + b")")
         c.login_ok(pool.accounts["berta@example.com"])
         line = marks.event(pool.node("127.0.0.2"), "LOGIN", "berta@example.com", port=c.local_port)
     assert line["ip"] == "[::ffff:127.0.0.58]", line
-    server, account = fakes.next(pop3_peer(greeting="+OK [XCLIENT] peer ready\r\n"))
+    server, account = fakes.next(pop3_peer(greeting=f"+OK [XCLIENT] {mark}"))
     with Pop3("127.0.0.1", pool.pop3_port, source="127.0.0.57") as c:
         c.login_ok(account)
+    assert b"WAYPOST-AUTH=" in server.last.xclient[0]
     marks = Marks(pool)
     with Pop3("127.0.0.2", pool.pop3_port, source="127.0.0.58") as c:
         for words in server.last.xclient:

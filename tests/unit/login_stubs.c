@@ -42,6 +42,7 @@ void login_stub_fini(struct login *l)
 	str_fini(&l->in);
 	str_fini(&l->peer.capability);
 	str_fini(&l->peer.alerts);
+	str_fini(&l->peer.behind);
 }
 
 void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, struct str *log)
@@ -78,6 +79,8 @@ void login_stub_feed(struct login *l, const char *p, size_t len, size_t step, st
 				str_adds(log, e == LOGIN_EVENT_QUIT ? "<quit>\n" : "<fatal>\n");
 				return;
 			}
+			if ((e == LOGIN_EVENT_BAD || e == LOGIN_EVENT_INSECURE) && l->exchange != EXCHANGE_GREETED)
+				l->exchange = EXCHANGE_NONE;
 			if (e == LOGIN_EVENT_INSECURE)
 				str_adds(log, "<insecure>\n");
 			if (e == LOGIN_EVENT_TLS) {

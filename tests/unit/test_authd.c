@@ -182,6 +182,7 @@ static void test_reply(void)
 	a.signature = SIGNATURE_UNKNOWN;
 	a.other_hosts = AUTH_OTHER_HOSTS_UNRESOLVED;
 	a.peer_ms = 4711;
+	a.local_server = true;
 	for (int i = 0; i < 2; i++) {
 		net_addr_parse(&a.target[i].addr, i == 0 ? "127.0.0.2" : "::2", 143);
 		strcpy(a.target[i].host, i == 0 ? "b" : "c");
@@ -206,7 +207,6 @@ static void test_reply(void)
 			a.ntargets = 0;
 			a.report_signature = false;
 			a.other_hosts = AUTH_OTHER_HOSTS_NONE;
-			a.peer_ms = 0;
 			a.ttl = 0;
 			a.time = 0;
 			memset(a.ticket, 7, sizeof(a.ticket));
@@ -677,6 +677,12 @@ static void test_peers(void)
 	CU_ASSERT_EQUAL(peers_list_down(p, 101, &down), 2);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&down), "192.0.2.5:143 192.0.2.5:143(starttls)");
 	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 140);
+	CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
+	memset(&a, 0, sizeof(a)); /* a socket */
+	peers_failed(p, service(PROTOCOL_POP3, &a), 1, 139, 140);
+	str_clear(&down);
+	CU_ASSERT_EQUAL(peers_list_down(p, 141, &down), 1);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&down), "LOCAL_POP3");
 	CU_ASSERT(!peers_suspect(p, service(PROTOCOL_IMAP, &a)));
 	str_fini(&down);
 	peers_free(&p);

@@ -12,6 +12,7 @@
 #include "lib/mem.h"
 #include "lib/tls_ctx.h"
 #include "proxy/backend.h"
+#include "tests/unit/clock_step.h"
 #include "tests/unit/decoded.h"
 #include "tests/unit/tls_test.h"
 
@@ -98,7 +99,7 @@ static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t t
 		o->dead++;
 }
 
-static const struct backend_fns fns = { on_line, on_why, on_done, on_health, NULL };
+static const struct backend_fns fns = { on_line, on_why, on_done, on_health, NULL, NULL, NULL };
 
 static int listen_at(struct net_addr *a)
 {
@@ -306,6 +307,52 @@ static void test_floods(void)
 	str_fini(&flood);
 }
 
+static void on_first(unsigned index, struct str *out, void *arg UNUSED)
+{
+	str_addf(out, "FIRST %u\r\n", index);
+}
+
+/* What goes before all else does so at each address, once, whatever came of the one before. */
+static void test_first(void)
+{
+	static const struct backend_fns first_fns = { on_line, on_why, on_done, on_health, on_first, NULL, NULL };
+	static const char *const heard[] = { "FIRST 1\r\n", "FIRST 1\r\nGO\r\n" };
+	static const char *const say[] = { "HELLO\r\n", "OK\r\n" };
+	struct outcome o = { 0 };
+	struct net_addr a[2];
+	char got[100] = "";
+	size_t n = 0, said = 0;
+	int fd = listen_at(&a[1]), peer = -1;
+
+	a[0] = closed_address();
+	loop = ev_loop_new(EVFLAG_AUTO);
+	backend_start(loop, a, 2, 10, &first_fns, &o);
+	for (int i = 0; i < 20000 && o.calls == 0; i++) {
+		ssize_t r = -1;
+
+		if (peer == -1)
+			peer = accept(fd, NULL, NULL);
+		if (peer != -1)
+			r = recv(peer, got + n, sizeof(got) - 1 - n, MSG_DONTWAIT);
+		n += r > 0 ? (size_t)r : 0;
+		if (said < 2 && strcmp(got, heard[said]) == 0) {
+			CU_ASSERT(send(peer, say[said], strlen(say[said]), MSG_NOSIGNAL) > 0);
+			said++;
+		}
+		ev_run(loop, EVRUN_NOWAIT);
+		usleep(500);
+	}
+	CU_ASSERT_EQUAL(o.calls, 1);
+	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+	CU_ASSERT_EQUAL(o.index, 1);
+	CU_ASSERT(o.dead == 1 && o.alive == 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(o.errors[0], "refused"));
+	CU_ASSERT_STRING_EQUAL(got, heard[1]);
+	close(peer);
+	close(fd);
+	ev_loop_destroy(loop);
+}
+
 /* --- STARTTLS --- */
 
 static SSL_CTX *client_ctx, *server_ctx;
@@ -316,7 +363,7 @@ static SSL *on_tls(unsigned index UNUSED, bool is_new, void *arg UNUSED)
 	return is_new ? NULL : tls_client_new(client_ctx, tls_name);
 }
 
-static const struct backend_fns tls_fns = { on_line, on_why, on_done, on_health, on_tls };
+static const struct backend_fns tls_fns = { on_line, on_why, on_done, on_health, NULL, on_tls, NULL };
 
 /* A server that shows a certificate for node.example. */
 static void make_contexts(void)
@@ -417,6 +464,32 @@ static void begin(const struct net_addr *a, unsigned n, double timeout, const st
 	loop = ev_loop_new(EVFLAG_AUTO);
 	decoded_on(loop);
 	backend_start(loop, a, n, timeout, f, o);
+}
+
+/* What is said of a connection that somebody else has made. */
+static void test_started_on(void)
+{
+	struct outcome o = { 0 };
+	int pair[2];
+
+	CU_ASSERT_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	loop = ev_loop_new(EVFLAG_AUTO);
+	backend_start_on(loop, pair[0], "unix:/a/path", 10, &fns, &o);
+	talk(pair[1], "HELLO\r\n", "GO\r\n");
+	CU_ASSERT_EQUAL(send(pair[1], "OK\r\n* left\r\n", 12, 0), 12);
+	wait_done(&o);
+	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+	CU_ASSERT_STRING_EQUAL(o.leftover, "* left\r\n");
+	close(pair[1]);
+
+	memset(&o, 0, sizeof(o));
+	CU_ASSERT_EQUAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	backend_start_on(loop, pair[0], "unix:/a/path", 10, &fns, &o);
+	close(pair[1]);
+	wait_done(&o);
+	CU_ASSERT_EQUAL(o.result, BACKEND_UNREACHABLE);
+	CU_ASSERT_STRING_EQUAL(o.error, "unix:/a/path: it closed the connection without a greeting");
+	ev_loop_destroy(loop);
 }
 
 static void begin_starttls(const struct net_addr *a, unsigned n, double timeout, struct outcome *o)
@@ -544,6 +617,46 @@ static void test_tls_fails(void)
 		close(listener[1]);
 		end_starttls();
 	}
+}
+
+/* A handshake has as much time as the greeting had, whatever that took, but not all of the time: there is a second
+ * address. It comes so LATE, in seconds, with TLS in time or not. */
+static void late_handshake(time_t late, bool in_time)
+{
+	struct net_addr a[2];
+	int listener[2] = { listen_at(&a[0]), listen_at(&a[1]) }, fd;
+	struct outcome o;
+	struct conn c;
+
+	begin_starttls(a, 2, 10, &o);
+	fd = accepted(listener[0]);
+	jump += 4; /* of 5 */
+	talk(fd, "HELLO\r\n", "TLS\r\n");
+	CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", 7, 0), 7);
+	turn(5);
+	jump += late; /* of half of the other 6 */
+	turn(5);
+	if (!in_time) {
+		close(fd);
+		fd = accepted(listener[1]);
+		talk(fd, "HELLO\r\n", "TLS\r\n");
+		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", 7, 0), 7);
+	}
+	serve_tls(&c, fd);
+	wait_done(&o);
+	CU_ASSERT_EQUAL(o.result, BACKEND_OK);
+	CU_ASSERT_EQUAL(o.index, !in_time);
+	CU_ASSERT_EQUAL(o.dead, !in_time);
+	conn_close(loop, &c);
+	close(listener[0]);
+	close(listener[1]);
+	end_starttls();
+}
+
+static void test_time_for_a_handshake(void)
+{
+	late_handshake(2, true);
+	late_handshake(4, false);
 }
 
 /* What may go wrong with an address before it gets anything of the login: the next one is tried, within the same time.
@@ -686,15 +799,18 @@ CODED(test_floods)
 static const struct unit_case cases[] = {
 	{ "verdicts", test_verdicts },
 	{ "hasty", test_hasty },
+	{ "what goes before all else", test_first },
 	{ "bytes behind the answer", test_leftover },
 	{ "several addresses", test_addresses },
 	{ "silence", test_silence },
 	{ "floods", test_floods },
 	{ "half a greeting", test_half_a_greeting },
+	{ "over a connection that is there", test_started_on },
 	{ "STARTTLS", test_starttls },
 	{ "STARTTLS: bytes behind the answer", test_bytes_behind },
 	{ "STARTTLS: an answer too early", test_hasty_tls_answer },
 	{ "STARTTLS: TLS fails", test_tls_fails },
+	{ "STARTTLS: time for a handshake", test_time_for_a_handshake },
 	{ "before the login the next address is tried", test_next_before_the_login },
 	{ "after it none is", test_no_other_after_the_login },
 	{ "coded: verdicts", test_verdicts_coded },

@@ -58,7 +58,6 @@ static void expect(const struct settings *set, const char *const *lines)
 
 	str_clear(&found);
 	cert_files_each(set, on_file, NULL, &gaps);
-	CU_ASSERT_FALSE(gaps.too_many);
 	for (size_t i = 0; i < found.len; i++)
 		n += found.data[i] == '\n';
 	for (; *lines != NULL; lines++, n--) {
@@ -141,6 +140,15 @@ static void test_keys(void)
 	end(&set);
 }
 
+/* FOLDER alone could not be read. */
+static void expect_gap(const char *folder, int error)
+{
+	CU_ASSERT_EQUAL_FATAL(gaps.n, 1);
+	CU_ASSERT_EQUAL(gaps.gap[0].error, error);
+	CU_ASSERT_STRING_EQUAL(inside(gaps.gap[0].folder), folder);
+	CU_ASSERT(cert_files_gaps_are_blind(&gaps));
+}
+
 static void test_folder(void)
 {
 	static const char *const want[] = { "imapd_ssl|x.pem||\n",
@@ -154,8 +162,7 @@ static void test_folder(void)
 	set_path(&set->imapd_ssl_TLS_CERTFILE, "x.pem");
 	set_path(&set->imapd_ssl_TLS_CERTDIR, "more");
 	expect(set, (const char *const[]){ "imapd_ssl|x.pem||\n", NULL });
-	CU_ASSERT_EQUAL(gaps.error, ENOENT); /* nobody knows what is in it */
-	CU_ASSERT_STRING_EQUAL(inside(gaps.folder), "more");
+	expect_gap("more", ENOENT); /* nobody knows what is in it */
 	make_folder("more");
 	make_folder("more/b.example");
 	make_folder("more/c.example");
@@ -168,7 +175,7 @@ static void test_folder(void)
 	make("more/b.example/privkey.pem");
 	make("more/c.example/fullchain.pem");
 	expect(set, want);
-	CU_ASSERT_EQUAL(gaps.error, 0);
+	CU_ASSERT_EQUAL(gaps.n, 0);
 	end(&set);
 }
 
@@ -211,12 +218,37 @@ static void test_unreadable(void)
 	bad_access = true;
 	expect(set, (const char *const[]){ "imapd_ssl|x.pem||\n", NULL });
 	bad_access = false;
-	CU_ASSERT_EQUAL(gaps.error, EIO);
-	CU_ASSERT_STRING_EQUAL(inside(gaps.folder), "more");
+	expect_gap("more", EIO);
 	bad_readdir = true;
 	expect(set, (const char *const[]){ "imapd_ssl|x.pem||\n", NULL });
 	bad_readdir = false;
-	CU_ASSERT_EQUAL(gaps.error, EIO);
+	CU_ASSERT_EQUAL(gaps.n, 2); /* that beside x.pem, too */
+	CU_ASSERT(gaps.gap[0].error == EIO && gaps.gap[1].error == EIO);
+	end(&set);
+}
+
+/* Each folder is told, and one that protocols share only once. */
+static void test_two_folders(void)
+{
+	struct settings *set = settings_defaults();
+	struct str text = STR_INIT;
+
+	begin();
+	set->has_tls[PROTOCOL_IMAP] = set->has_tls[PROTOCOL_POP3] = true;
+	set_path(&set->imapd_ssl_TLS_CERTFILE, "x.pem");
+	set_path(&set->pop3d_ssl_TLS_CERTFILE, "x.pem");
+	set_path(&set->imapd_ssl_TLS_CERTDIR, "more");
+	set_path(&set->pop3d_ssl_TLS_CERTDIR, "more");
+	cert_files_each(set, on_file, NULL, &gaps);
+	expect_gap("more", ENOENT);
+	set_path(&set->pop3d_ssl_TLS_CERTDIR, "most");
+	cert_files_each(set, on_file, NULL, &gaps);
+	CU_ASSERT_EQUAL_FATAL(gaps.n, 2);
+	CU_ASSERT_STRING_EQUAL(inside(gaps.gap[0].folder), "more");
+	CU_ASSERT_STRING_EQUAL(inside(gaps.gap[1].folder), "most");
+	cert_files_gap_text(&gaps.gap[1], &text);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&text), "/most, where certificates are: No such file or directory; "));
+	str_fini(&text);
 	end(&set);
 }
 
@@ -241,12 +273,12 @@ static void test_many(void)
 		make(name);
 	}
 	cert_files_each(set, count, NULL, &gaps);
-	CU_ASSERT_FALSE(gaps.too_many);
+	CU_ASSERT_EQUAL(gaps.n, 0);
 	CU_ASSERT_EQUAL(told, CERT_FILES_MAX + 1);
 	make("x.pem.one.more");
 	told = 0;
 	cert_files_each(set, count, NULL, &gaps);
-	CU_ASSERT(gaps.too_many);
+	CU_ASSERT(gaps.n == 1 && gaps.gap[0].error == 0 && !cert_files_gaps_are_blind(&gaps));
 	CU_ASSERT_EQUAL(told, CERT_FILES_MAX + 1);
 	end(&set);
 }
@@ -256,6 +288,7 @@ static const struct unit_case cases[] = {
 	{ "keys", test_keys },
 	{ "folder", test_folder },
 	{ "what cannot be read", test_unreadable },
+	{ "two folders that cannot be read", test_two_folders },
 	{ "many", test_many },
 	{ NULL, NULL },
 };

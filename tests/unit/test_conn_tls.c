@@ -114,6 +114,11 @@ static SSL *new_ssl(int version)
 	return ssl;
 }
 
+static SSL *ssl_of(struct user *u)
+{
+	return conn_tls_ssl(&u->conn);
+}
+
 static void begin_two(struct two *t, int version)
 {
 	int fd;
@@ -533,7 +538,8 @@ static void test_tickets_wait(int version)
 	SSL_CTX_set_session_cache_mode(client_ctx, SSL_SESS_CACHE_OFF);
 }
 
-/* A part of a record is nothing to be told of, and the loop waits for the rest of it. */
+/* A part of a record is nothing to be told of, and the loop waits for the rest of it. Room for the longest record is
+ * there from its first byte on, and is counted. */
 static void test_part_of_record(int version)
 {
 	char record[100];
@@ -547,11 +553,14 @@ static void test_part_of_record(int version)
 	CU_ASSERT_FATAL(n > 20);
 	for (ssize_t i = 0; i < n; i++) {
 		t.server.calls = 0;
+		CU_ASSERT(conn_memory(&t.server.conn) < 20000 || i != 0);
 		CU_ASSERT_EQUAL(write(t.from_server, record + i, 1), 1);
 		turn(t.loop, 5);
 		CU_ASSERT_EQUAL(t.server.calls, 1);
+		CU_ASSERT(conn_memory(&t.server.conn) > 33000 || i == n - 1);
 	}
 	expect(&t.server, "hello");
+	CU_ASSERT(conn_memory(&t.server.conn) < 20000);
 	end_two(&t);
 }
 
@@ -736,7 +745,7 @@ static void test_changed_bytes(int version)
 	}
 }
 
-/* The socket is gone: what it brought before is still told. */
+/* The socket is gone, which a write has met first: what it brought before is still told, and then that it broke. */
 static void test_reset(int version)
 {
 	struct two t;
@@ -753,7 +762,7 @@ static void test_reset(int version)
 	conn_watch(t.loop, &t.server.conn, EV_READ);
 	turn(t.loop, 5);
 	expect(&t.server, "last words");
-	CU_ASSERT_EQUAL(t.server.end, CONN_CUT);
+	CU_ASSERT_EQUAL(t.server.end, CONN_FAILED);
 	end_two(&t);
 }
 
@@ -859,6 +868,132 @@ static void test_slow_hello(int version)
 	end_two(&t);
 }
 
+/* The same within the handshake. */
+static void test_part_of_handshake(int version)
+{
+	struct two t;
+	ssize_t n = 0;
+
+	begin_two(&t, version);
+	turn(t.loop, 2);
+	carry(t.from_client, t.from_server, 65536);
+	turn(t.loop, 2);
+	carry(t.from_server, t.from_client, 65536);
+	turn(t.loop, 2);
+	CU_ASSERT(conn_memory(&t.server.conn) > 44000 && conn_memory(&t.server.conn) < 50000);
+	for (; n < 5; n++) { /* the head of a record */
+		CU_ASSERT_EQUAL(carry(t.from_client, t.from_server, 1), 1);
+		turn(t.loop, 2);
+		CU_ASSERT(conn_memory(&t.server.conn) > 61000);
+	}
+	run(&t, 65536);
+	CU_ASSERT(conn_memory(&t.server.conn) < 20000 && conn_is_up(&t.server.conn));
+	end_two(&t);
+}
+
+/* Makes tickets too long for one record. */
+static int add_much(SSL *ssl, void *arg UNUSED)
+{
+	static const char much[3000];
+
+	return SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), much, sizeof(much));
+}
+
+/* The server's tickets stand in several records each. */
+static void begin_with_long_tickets(struct two *t)
+{
+	SSL_CTX_set_session_ticket_cb(server_ctx, add_much, NULL, NULL);
+	SSL_CTX_set_max_send_fragment(server_ctx, 512);
+	begin_two(t, TLS1_3_VERSION);
+	run(t, 65536);
+}
+
+static void end_with_long_tickets(struct two *t)
+{
+	end_two(t);
+	SSL_CTX_set_session_ticket_cb(server_ctx, NULL, NULL, NULL);
+	SSL_CTX_set_max_send_fragment(server_ctx, SSL3_RT_MAX_PLAIN_LENGTH);
+}
+
+/* And behind it, of a message that stands in several records: libssl is as within a handshake until it has the last. */
+static void test_part_of_message(void)
+{
+	struct two t;
+	bool seen = false;
+
+	begin_with_long_tickets(&t);
+	say(&t.server, "behind tickets");
+	for (int i = 0; i < 8000; i++) {
+		carry(t.from_server, t.from_client, 1);
+		turn(t.loop, 1);
+		if (SSL_is_init_finished(conn_tls_ssl(&t.client.conn)))
+			continue;
+		seen = true;
+		CU_ASSERT(conn_memory(&t.client.conn) > 61000);
+	}
+	expect(&t.client, "behind tickets");
+	CU_ASSERT(seen && conn_memory(&t.client.conn) < 20000);
+	end_with_long_tickets(&t);
+}
+
+/* A client that writes when it has the first MOST bytes of the tickets; READS: what comes, too. Whether that was within
+ * one of them. */
+static bool write_within_message(struct two *t, int most, bool reads)
+{
+	unsigned calls;
+	bool within;
+
+	begin_with_long_tickets(t);
+	say(&t->server, "behind tickets");
+	for (int i = 0; i < most; i++) {
+		carry(t->from_server, t->from_client, 1);
+		turn(t->loop, 1);
+	}
+	within = !SSL_is_init_finished(ssl_of(&t->client));
+	str_adds(&t->client.out, "before their end");
+	conn_watch(t->loop, &t->client.conn, reads ? EV_READ | EV_WRITE : EV_WRITE);
+	calls = t->client.calls;
+	turn(t->loop, 10);
+	CU_ASSERT_EQUAL(t->client.out.len == 0, !within);
+	CU_ASSERT(!within || t->client.calls == calls); /* the loop sleeps */
+	return within;
+}
+
+/* Then libssl takes nothing (RFC 8446 section 5.1 lets a message stand in several records): it is written when the
+ * message is whole. */
+static void test_write_within_message(void)
+{
+	unsigned within = 0;
+
+	for (int i = 0; i < 4000; i += 137) {
+		struct two t;
+
+		within += write_within_message(&t, i, i % 2 == 0);
+		run(&t, 100);
+		expect(&t.server, "before their end");
+		expect(&t.client, "behind tickets");
+		CU_ASSERT_PTR_NULL(t.client.why);
+		end_with_long_tickets(&t);
+	}
+	CU_ASSERT(within >= 10);
+}
+
+/* It never gets whole: the one who waits to write is told. */
+static void test_end_within_message(void)
+{
+	for (int reads = 0; reads < 2; reads++) {
+		struct two t;
+
+		CU_ASSERT(write_within_message(&t, 1000, reads != 0));
+		shutdown(t.from_client, SHUT_WR);
+		turn(t.loop, 10);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(t.client.why);
+		CU_ASSERT_STRING_EQUAL(t.client.why, "ended without close_notify");
+		CU_ASSERT_EQUAL(conn_write(&t.client.conn, "more", 4), CONN_FAILED);
+		end_with_long_tickets(&t);
+	}
+}
+
 /* What never becomes a message is bounded, by length and by records; the user is told. */
 static void test_endless_hello(void)
 {
@@ -888,11 +1023,6 @@ static void test_endless_hello(void)
 }
 
 /* --- peers without manners --- */
-
-static SSL *ssl_of(struct user *u)
-{
-	return conn_tls_ssl(&u->conn);
-}
 
 /* A renegotiation is refused, and costs nothing but its message. */
 static void test_renegotiation(void)
@@ -1025,6 +1155,54 @@ static void test_unread_answers(void)
 	CU_ASSERT_EQUAL(t.server.calls, 0);
 	CU_ASSERT(s->out.len < 2 * ANSWERS);
 	end_two(&t);
+}
+
+/* ... nor within a message, whose rest a user has to wait for but that may not be read: the loop sleeps until the
+ * peer takes the answers, and then the rest is read. */
+static void unread_answers_within_message(int want)
+{
+	static char said[65536];
+	struct two t;
+	struct tls *c;
+	SSL *server;
+	ssize_t len;
+
+	begin_with_long_tickets(&t);
+	c = tls_of(&t.client.conn);
+	server = ssl_of(&t.server);
+	while (__real_send(c->fd, "full", 4, MSG_NOSIGNAL) > 0)
+		;
+	c->rcvd = (uint64_t)1 << 40; /* the server has earned them */
+	to_call(tls_of(&t.server.conn));
+	for (int i = 0; i < 1000; i++)
+		CU_ASSERT(SSL_key_update(server, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(server) == 1);
+	CU_ASSERT(SSL_new_session_ticket(server) == 1 && SSL_do_handshake(server) == 1);
+	flush(tls_of(&t.server.conn));
+	len = read(t.from_server, said, sizeof(said));
+	CU_ASSERT_FATAL(len > 10000);
+	CU_ASSERT_EQUAL(write(t.from_client, said, (size_t)len - 600), len - 600);
+	turn(t.loop, 3);
+	CU_ASSERT(c->answers >= ANSWERS && is_within_message(c));
+	str_adds(&t.client.out, "before its end");
+	conn_watch(t.loop, &t.client.conn, want);
+	CU_ASSERT_EQUAL(write(t.from_client, said + len - 600, 600), 600);
+	t.client.calls = 0;
+	turn(t.loop, 5);
+	CU_ASSERT_EQUAL(t.client.calls, 0);
+	while (read(t.from_client, said, sizeof(said)) > 0)
+		turn(t.loop, 2);
+	turn(t.loop, 5);
+	CU_ASSERT(c->answers < ANSWERS && !is_within_message(c));
+	CU_ASSERT_EQUAL(t.client.out.len == 0, (want & EV_WRITE) != 0);
+	CU_ASSERT_PTR_NULL(t.client.why);
+	end_with_long_tickets(&t);
+}
+
+static void test_unread_answers_within_message(void)
+{
+	unread_answers_within_message(EV_READ);
+	unread_answers_within_message(EV_WRITE);
+	unread_answers_within_message(EV_READ | EV_WRITE);
 }
 
 /* --- contexts --- */
@@ -1200,6 +1378,7 @@ FOR_BOTH(test_shut_early)
 FOR_BOTH(test_part_of_record)
 FOR_BOTH(test_broken_within)
 FOR_BOTH(test_slow_hello)
+FOR_BOTH(test_part_of_handshake)
 
 static void test_contexts(void)
 {
@@ -1240,11 +1419,16 @@ static const struct unit_case cases[] = {
 	{ "reset", both_test_reset },
 	{ "shut early", both_test_shut_early },
 	{ "a slow hello", both_test_slow_hello },
+	{ "a part of a handshake", both_test_part_of_handshake },
+	{ "a part of a message", test_part_of_message },
+	{ "a write within a message", test_write_within_message },
+	{ "an end within a message", test_end_within_message },
 	{ "an endless hello", test_endless_hello },
 	{ "renegotiation", test_renegotiation },
 	{ "key updates", test_key_updates },
 	{ "endless key updates", test_endless_key_updates },
 	{ "unread answers", test_unread_answers },
+	{ "unread answers within a message", test_unread_answers_within_message },
 	{ "contexts are freed", test_free_contexts },
 	{ NULL, NULL },
 };

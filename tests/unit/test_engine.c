@@ -500,14 +500,19 @@ static void listen_to_both(void)
 	listen_to(spawn_end, spawn_hears);
 }
 
-static void from_authd(struct msgw *m)
+static void from_authd_with(struct msgw *m, int fd)
 {
 	if (authd_end != -1)
-		CU_ASSERT_EQUAL(msg_send(authd_end, m, -1), 0);
+		CU_ASSERT_EQUAL(msg_send(authd_end, m, fd), 0);
 	turns();
 }
 
-enum where { NOWHERE, HERE, THERE, THERE_OR_HERE };
+static void from_authd(struct msgw *m)
+{
+	from_authd_with(m, -1);
+}
+
+enum where { NOWHERE, HERE, THERE, THERE_OR_HERE, AT_SOCKET };
 
 /* The answer to what was asked last; or a second one, if it has had its answer. */
 static bool several; /* the account has several mailhosts */
@@ -525,9 +530,25 @@ static void add_hosts(struct auth_reply *a)
 	str_copy(a->reason, sizeof(a->reason), "mailhost gone has no address");
 }
 
-static void answer(enum auth_verdict v, enum where where)
+/* A connection to the local server, as authd passes it; the test is the server, unless it is a peer already. */
+static int local_stream(void)
+{
+	int fd[2];
+
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	if (peer_end != -1) {
+		close(fd[1]);
+	} else {
+		peer_end = fd[1];
+		peer_ended = false;
+	}
+	return fd[0];
+}
+
+static void answer_with(enum auth_verdict v, enum where where, bool stream)
 {
 	static struct msgw m;
+	int fd = stream ? local_stream() : -1;
 	struct auth_reply *a = auth_reply_new();
 
 	memset(a, 0, sizeof(*a));
@@ -549,6 +570,12 @@ static void answer(enum auth_verdict v, enum where where)
 		str_copy(a->target[0].host, sizeof(a->target[0].host), "there");
 		CU_ASSERT_FATAL(net_addr_parse(&a->target[0].addr, "192.0.2.1", 143));
 	}
+	if (where == AT_SOCKET) {
+		a->peer_ms = 20000;
+		a->ntargets = 1;
+		a->local_server = true;
+		str_copy(a->target[0].host, sizeof(a->target[0].host), LOCAL_SERVER_HOST);
+	}
 	if (several)
 		add_hosts(a);
 	if (where == THERE_OR_HERE)
@@ -560,7 +587,15 @@ static void answer(enum auth_verdict v, enum where where)
 		end_question(last_question);
 	auth_reply_write(&m, a);
 	auth_reply_free(&a);
-	from_authd(&m);
+	from_authd_with(&m, fd);
+	if (fd != -1)
+		close(fd);
+	turns();
+}
+
+static void answer(enum auth_verdict v, enum where where)
+{
+	answer_with(v, where, false);
 }
 
 static void challenge(void)
@@ -661,6 +696,9 @@ static void client_shuts(void) { shutdown(client_end, SHUT_WR); turns(); }
 static void client_resets(void) { hang_up(&client_end); }
 static void here(void) { answer(AUTH_VERDICT_OK, HERE); }
 static void there(void) { answer(AUTH_VERDICT_OK, THERE); }
+static void at_socket(void) { answer_with(AUTH_VERDICT_OK, AT_SOCKET, true); }
+static void at_socket_lost(void) { answer(AUTH_VERDICT_OK, AT_SOCKET); }
+static void here_and_stream(void) { answer_with(AUTH_VERDICT_OK, HERE, true); }
 static void there_or_here(void) { answer(AUTH_VERDICT_OK, THERE_OR_HERE); }
 static void there_refused(void) { peer_refuses = true; there(); pass(0.01); peer_refuses = false; }
 static void there_refused_or_here(void) { peer_refuses = true; there_or_here(); pass(0.01); peer_refuses = false; }
@@ -735,13 +773,14 @@ static const struct event {
 	bool loss;
 } events[] = { EVENT(partial), EVENT(noop), EVENT(bad), EVENT(login), EVENT(login_noop), EVENT(apop), EVENT(cram),
 	EVENT(scram), EVENT(client_aborts), EVENT(quit), EVENT(fatal), EVENT(http), EVENT(insecure), EVENT(starttls),
-	EVENT(starttls_noop), LOSS(client_shuts), LOSS(client_resets), LOSS(here), EVENT(there), EVENT(there_or_here),
-	EVENT(there_refused), EVENT(there_refused_or_here), LOSS(wrong), EVENT(disabled), EVENT(unavailable),
-	EVENT(limit), EVENT(loop), EVENT(cannot), EVENT(authzid), LOSS(challenge), EVENT(garbled), LOSS(authd_lost),
-	LOSS(authd_new), LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets),
-	EVENT(peer_half), LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self),
-	EVENT(peer_tls), EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while),
-	LOSS(deadline), EVENT(drain), LOSS(stop), LOSS(yields) };
+	EVENT(starttls_noop), LOSS(client_shuts), LOSS(client_resets), LOSS(here), EVENT(there), LOSS(at_socket),
+	EVENT(at_socket_lost), EVENT(here_and_stream), EVENT(there_or_here), EVENT(there_refused),
+	EVENT(there_refused_or_here), LOSS(wrong), EVENT(disabled), EVENT(unavailable), EVENT(limit), EVENT(loop),
+	EVENT(cannot), EVENT(authzid), LOSS(challenge), EVENT(garbled), LOSS(authd_lost), LOSS(authd_new),
+	LOSS(started), LOSS(not_started), LOSS(spawn_lost), EVENT(spawn_new), EVENT(peer_greets), EVENT(peer_half),
+	LOSS(peer_yes), LOSS(peer_no), EVENT(peer_later), EVENT(peer_nonsense), EVENT(peer_self), EVENT(peer_tls),
+	EVENT(peer_no_way), EVENT(peer_unfit), LOSS(peer_lost), LOSS(a_while), LOSS(long_while), LOSS(deadline),
+	EVENT(drain), LOSS(stop), LOSS(yields) };
 
 /* --- one login --- */
 

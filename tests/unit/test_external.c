@@ -105,6 +105,8 @@ static void test_names(void)
 	longest[sizeof(longest) - 1] = '\0';
 	CU_ASSERT_EQUAL(check(&certs, "anna@example.com", longest), AUTH_VERDICT_AUTHZID);
 	CU_ASSERT_EQUAL(strlen(why), AUTH_REASON_MAX - 1);
+	CU_ASSERT_EQUAL(check(&certs, "anna@example.com", "x, ip=[192.0.2.1]\n"), AUTH_VERDICT_AUTHZID);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "It asks for: x. ip=[192.0.2.1].")); /* no field of the log's line */
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		CU_ASSERT_EQUAL(check(&certs, rows[i].user, rows[i].wish), rows[i].verdict);
 	unit_set(&set->imapd_ssl_TLS_EXTERNAL, "");

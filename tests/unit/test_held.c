@@ -66,7 +66,7 @@ static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t t
 	peer.slow += result == PEER_SLOW;
 }
 
-static const struct backend_fns fns = { on_peer_said, NULL, on_end, on_health, NULL };
+static const struct backend_fns fns = { on_peer_said, NULL, on_end, on_health, NULL, NULL, NULL };
 
 /* A peer that has taken the connection: its end of it. */
 static int begin(struct ev_loop *loop)

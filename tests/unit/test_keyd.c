@@ -64,7 +64,6 @@ static void begin(void)
 	logged = 0;
 	keyd.ctx.loop = loop_new();
 	keyd.ring = keyring_new();
-	keyd.whole = true;
 	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
 	keyd.ctx.control = chan_new(keyd.ctx.loop, fd[0], ignore, gone, NULL);
 	control = fd[1];
@@ -686,10 +685,10 @@ static void test_tells_all(void)
 	int sock[2], fd;
 
 	begin();
-	keyd.whole = false;
+	on_keys(&keyd.ctx, true);
 	sock[0] = new_worker(0);
 	half = give_new(5, "P-256");
-	on_go(&keyd.ctx);
+	on_keys(&keyd.ctx, false);
 	sock[1] = new_worker(1);
 	turns(2);
 	for (int i = 0; i < 2; i++) {
@@ -702,6 +701,67 @@ static void test_tells_all(void)
 	}
 	end();
 	EVP_PKEY_free(half);
+}
+
+/* Of the worker at SOCK: it is told of WANT keys, and that these are all, or not. */
+static void told_of(int sock, unsigned want, bool all)
+{
+	unsigned chains = 0, complete = 0;
+	struct msgr r;
+	int fd;
+
+	turns(6);
+	while (unit_next(sock, in, &r, &fd)) {
+		chains += r.type == KEY_CHAIN;
+		complete += r.type == KEY_COMPLETE;
+	}
+	CU_ASSERT_EQUAL(chains, want);
+	CU_ASSERT_EQUAL(complete, all);
+}
+
+/* Keys that come long after the start: a worker that begins meanwhile waits for them, and also for what came without
+ * its descriptor and comes again. */
+static void test_more_keys_come(void)
+{
+	struct control_key lost = { .key = 7, .use = "imapd-ssl name b.example ", .file = "/etc/y.pem" };
+	int sock[2];
+
+	begin();
+	EVP_PKEY_free(give_new(5, "P-256"));
+	sock[0] = new_worker(0);
+	told_of(sock[0], 1, true);
+	on_keys(&keyd.ctx, true);
+	sock[1] = new_worker(1);
+	told_of(sock[1], 1, false);
+	EVP_PKEY_free(give_new(6, "P-256"));
+	told_of(sock[1], 1, false);
+	on_keys(&keyd.ctx, false);
+	told_of(sock[0], 1, true);
+	told_of(sock[1], 0, true);
+	on_keys(&keyd.ctx, true);
+	on_key(&keyd.ctx, &lost, -1);
+	on_keys(&keyd.ctx, false);
+	told_of(sock[1], 0, false);
+	on_keys(&keyd.ctx, true);
+	on_keys(&keyd.ctx, false);
+	told_of(sock[1], 0, true);
+	close(sock[0]);
+	close(sock[1]);
+	end();
+}
+
+/* A worker that lost its end of the channel has one again, and no other. */
+static void test_another_channel(void)
+{
+	int sock[2];
+
+	begin();
+	sock[0] = new_worker(0);
+	sock[1] = new_worker(0);
+	CU_ASSERT_PTR_NULL(keyd.workers->next);
+	close(sock[0]);
+	close(sock[1]);
+	end();
 }
 
 /* Chains that together are more than a channel holds reach a worker that takes them late; meanwhile it gets signatures,
@@ -720,7 +780,7 @@ static void test_many_certificates_to_read(void)
 	int sock, fd;
 
 	begin();
-	keyd.whole = false;
+	on_keys(&keyd.ctx, true);
 	for (int i = 0; i < 1500; i++)
 		str_addf(&names, "%sDNS:n%d.example", i != 0 ? "," : "", i);
 	cert = tls_test_signed(key, str_cstr(&names), NULL, key, -60, 3600, false);
@@ -730,7 +790,7 @@ static void test_many_certificates_to_read(void)
 
 		if (n == MANY + 1) { /* renews the last one */
 			sock = new_worker(0);
-			on_go(&keyd.ctx);
+			on_keys(&keyd.ctx, false);
 			turns(50);
 		}
 		snprintf(m.use, sizeof(m.use), "imapd_ssl name n%u.example ", (unsigned)MIN(n, (uint32_t)MANY));
@@ -783,7 +843,7 @@ static void test_asked_before_it_has_all(void)
 	int sock[2], fd;
 
 	begin();
-	keyd.whole = false;
+	on_keys(&keyd.ctx, true);
 	half = give_new(5, "P-256");
 	sock[0] = new_worker(0);
 	sock[1] = new_worker(1);
@@ -813,7 +873,7 @@ static void test_asked_before_it_has_all(void)
 			CU_ASSERT(key_signed_read(&r, &m) && m.request == 7 && m.len > 0);
 	CU_ASSERT(m.len > 0);
 	CU_ASSERT_EQUAL(logged, 1);
-	on_go(&keyd.ctx);
+	on_keys(&keyd.ctx, false);
 	turns(10);
 	m.len = 1;
 	while (unit_next(sock[1], in, &r, &fd))
@@ -1091,6 +1151,8 @@ static const struct unit_case cases[] = {
 	{ "floods", test_floods },
 	{ "a renewed certificate", test_renewal },
 	{ "what there is", test_tells_all },
+	{ "more keys come", test_more_keys_come },
+	{ "another channel to a worker", test_another_channel },
 	{ "other roles", test_other_roles },
 	{ "a worker's end", test_client },
 	{ "a request that a dead process has read", test_successor },

@@ -438,6 +438,33 @@ static void test_log_value(void)
 	CU_ASSERT_STRING_EQUAL(log_value(dst, 4, ",,,,,,"), "...");
 }
 
+/* What comes in pieces, up to its end; less than was asked for; and from where nothing can be read. */
+static void test_read_all(void)
+{
+	enum { SIZE = 1 << 20, MORE = 10 };
+	char *text = mem_alloc(SIZE), *got = mem_alloc(SIZE);
+	int fd[2], status = -1;
+
+	for (size_t i = 0; i < SIZE; i++)
+		text[i] = (char)(i * 7 + i / 256);
+	CU_ASSERT_FATAL(pipe(fd) == 0);
+	if (fork() == 0) {
+		close(fd[0]);
+		_exit(fd_write_all(fd[1], text, SIZE) && fd_write_all(fd[1], text, MORE) ? 0 : 1);
+	}
+	close(fd[1]);
+	CU_ASSERT(fd_read_all(fd[0], got, SIZE) == SIZE && memcmp(text, got, SIZE) == 0);
+	CU_ASSERT(fd_read_all(fd[0], got, 0) == 0);
+	CU_ASSERT(fd_read_all(fd[0], got, SIZE) == MORE && memcmp(text, got, MORE) == 0);
+	CU_ASSERT(fd_read_all(fd[0], got, SIZE) == 0);
+	CU_ASSERT(wait(&status) > 0 && status == 0);
+	close(fd[0]);
+	errno = 0;
+	CU_ASSERT(fd_read_all(fd[0], got, 1) == -1 && errno == EBADF);
+	mem_free(&text);
+	mem_free(&got);
+}
+
 /* More than a pipe holds at once; then to a full disk. */
 static void test_write_all(void)
 {
@@ -696,6 +723,7 @@ static const struct unit_case cases[] = {
 	{ "random bytes", test_rnd },
 	{ "waiting", test_wait },
 	{ "writing all", test_write_all },
+	{ "reading all", test_read_all },
 	{ "log values", test_log_value },
 	{ "control characters in log lines", test_log_controls },
 	{ "log lines", test_log_parse },

@@ -482,6 +482,8 @@ static bool tell_client;       /* talk() ends with what the client is told, not 
 static enum peer_tls peer_tls; /* of talk()'s peer */
 static bool client_tls;        /* talk()'s client uses TLS */
 static bool without_password;  /* talk()'s login is one by a token, or the master user */
+static bool local_server;      /* talk()'s peer is that of LOCAL_IMAP or LOCAL_POP3 */
+static const char *send_id = "mail.example.org", *client_ip = "192.0.2.7"; /* PROXY_SEND_ID, and talk()'s client */
 
 /* Feeds the peer's lines; returns what is sent back, and the result. */
 static char *talk(const struct login_dialect *d, const char *const *lines, const char *user, const char *password,
@@ -499,13 +501,17 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	memset(&reply, 0, sizeof(reply));
 	strcpy(reply.name, user);
 	strcpy(reply.session_id, "sid");
-	net_addr_parse(&reply.client, "192.0.2.7", 99);
+	net_addr_parse(&reply.client, client_ip, 99);
 	reply.ttl = 3;
 	reply.peer_credentials = without_password ? AUTH_PEER_TOKEN_OR_MASTER : AUTH_PEER_CLIENT_PASSWORD;
 	reply.time = signed_at;
 	reply.client_tls = client_tls;
 	reply.ntargets = 1;
 	reply.target[0].tls = peer_tls;
+	strcpy(reply.target[0].host, "mail.example.org");
+	net_addr_parse(&reply.target[0].addr, "192.0.2.9", 143);
+	reply.local_server = local_server;
+	use(&set->proxy_PROXY_SEND_ID, send_id);
 	l.reply = &reply;
 	l.password = mem_strdup(password);
 	if (d == &imap_login_dialect)
@@ -563,11 +569,11 @@ static char *told(const struct login_dialect *d, const char *greeting, const cha
 	} while (0)
 
 #define ID \
-	"I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
-	"\"x-proxy-ttl\" \"3\" " \
+	"I ID (\"x-session-id\" \"sid\" \"x-proxy-ttl\" \"3\" " \
+	"\"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
 	"\"x-client-transport\" \"insecure\")\r\n"
 
-#define XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure\r\n"
+#define XCLIENT "XCLIENT SESSION=sid TTL=3 ADDR=192.0.2.7 PORT=99 CLIENT-TRANSPORT=insecure\r\n"
 #define SOME_MARK "Waypost node 0123456789abcdef0123456789abcdef ready."
 #define IMAP_TLS "S STARTTLS\r\n<TLS>C CAPABILITY\r\n"
 #define POP3_TLS "STLS\r\n<TLS>CAPA\r\n"
@@ -583,9 +589,13 @@ static void test_peer_starttls(void)
 	    "* OK [CAPABILITY ID SASL-IR LOGINDISABLED] " SOME_MARK, "S OK go", "* CAPABILITY IMAP4rev1", "C OK done",
 	    "L OK");
 	TALK(d, "u", "p", false, false, IMAP_TLS "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK [ALERT] evil",
-	    "s ok go", "C BAD what", "L OK");
+	    "S ok go", "C BAD what", "L OK");
 	TALK(d, "u", "p", false, false, IMAP_TLS "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n",
-	    "* OK [REFERRAL imap://evil/] x", "S OK [CAPABILITY ID] go", "C NO", "L OK");
+	    "* OK [REFERRAL imap://evil/] x", "S OK [CAPABILITY ID] go", "C OK", "L OK");
+	/* A server that knows not even its capabilities takes nobody now. */
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> TEMPORARY ", "* OK hi", "S OK go", "C NO");
+	TALK(d, "u", "p", false, false, IMAP_TLS "=> TEMPORARY UNAVAILABLE", "* OK hi", "S OK go",
+	    "C NO [UNAVAILABLE] x");
 	/* Within TLS all of it counts. */
 	TALK(d, "u", "p", false, false, IMAP_TLS ID "L LOGIN \"u\" \"p\"\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
 	    "S OK go", "* CAPABILITY ID", "C OK done", "I OK", "L OK");
@@ -599,7 +609,7 @@ static void test_peer_starttls(void)
 	TALK(d, "u", "p", false, false, IMAP_TLS "=> INVALID ", "* OK hi", "S OK go", "+ go on");
 	TALK(d, "u", "p", false, false, IMAP_TLS "=> INVALID ", "* OK hi", "S OK go", "S OK again");
 	d = &pop3_login_dialect;
-	/* XCLIENT, too, is announced by the greeting alone: it is tried, and its reply waited for. */
+	/* XCLIENT is announced by the greeting alone, which does not count: it is tried, and its reply waited for. */
 	for (int takes = 0; takes < 2; takes++) {
 		TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
 		    "+OK [XCLIENT] [X-WAYPOST-TOKEN] " SOME_MARK, "+OK go", "+OK", "USER", ".", takes ? "+OK" : "-ERR",
@@ -607,8 +617,8 @@ static void test_peer_starttls(void)
 		TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n",
 		    "+OK [XCLIENT] hi", "+OK go", "-ERR what", takes ? "+OK" : "-ERR", "+OK", "+OK");
 	}
-	TALK(d, "u", "p", false, false, POP3_TLS "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi", "+OK go",
-	    "-ERR what", "+OK", "+OK");
+	TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi",
+	    "+OK go", "-ERR what", "-ERR what", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, POP3_TLS XCLIENT "USER u\r\nPASS p\r\n=> +OK Logged in.\r\n", "+OK hi",
 	    "+OK go", "+OK [XCLIENT] list", "+OK", "-ERR", ".", "+OK", "+OK", "+OK");
 	TALK(d, "u", "p", false, false, POP3_TLS "=> INVALID ", "+OK hi", "+OK go", "what");
@@ -623,9 +633,10 @@ static void test_peer_without_starttls(void)
 		"* NO [ALERT] evil", "* BAD evil", "t OK evil", "* CAPABILITY IMAP4rev1 evil", "* 5 EXISTS",
 		"* 1 FETCH (BODY[] {4}", "* LIST () evil evil", "evil", "", "+ evil", "* OKAY evil", "*" };
 	static const char *const answers[] = { "S NO [ALERT] evil", "S BAD [REFERRAL imap://evil/] evil", "S PREAUTH",
-		"S OKAY", "S", "L OK evil", "C OK evil", "* OK [ALERT] evil", "* CAPABILITY ID", "* 5 EXISTS",
-		"* BYE [UNAVAILABLE] evil", "* BYE [ALERT] evil", "* 1 FETCH (FLAGS ())", "+ evil", "evil", "",
-		"* NO [REFERRAL imap://evil/] evil", "+OK evil", "* PREAUTH evil" };
+		"S OKAY", "S", "s OK evil", "SS OK evil", "L OK evil", "C OK evil", "* OK [ALERT] evil",
+		"* CAPABILITY ID", "* 5 EXISTS", "* BYE [UNAVAILABLE] evil", "* BYE [ALERT] evil",
+		"* 1 FETCH (FLAGS ())", "+ evil", "evil", "", "* NO [REFERRAL imap://evil/] evil", "+OK evil",
+		"* PREAUTH evil" };
 	static const char *const pop3[] = { "-ERR [ALERT] evil", "-ERR [IN-USE] evil", "-ERR [SYS/PERM] evil", "-ERR",
 		"evil", "", ".", "+ evil", "+O", "* BYE evil" };
 	static const char pop3_later[] = "-ERR [SYS/TEMP] Temporary problem, please try again later.\r\n";
@@ -711,6 +722,14 @@ static void test_imap_peer(void)
 	    "* OK hi", "* CAPABILITY Y", "L OK");
 	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> t OK LOGIN Ok.\r\n", "* OK hi",
 	    "L OK", "C BAD");
+	/* What it says behind its reply is of the session. Its list is not repeated, and a literal is not there. */
+	TALK(d, "u", "p", true, false,
+	    "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> * CAPABILITY X\r\nt OK [CAPABILITY X] LOGIN Ok.\r\n"
+	    "* OK [ALERT] full\r\n* 3 EXISTS\r\n* BAD x\r\n* \r\n",
+	    "* OK hi", "L OK", "* OK [ALERT] full", "* 3 EXISTS", "* CAPABILITY X", "* BAD x", "* LIST () {3}", "* ",
+	    "C OK");
+	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> TEMPORARY ", "* OK hi", "L OK",
+	    "* 3 EXISTS", "* BYE gone");
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> REFUSED ", "* OK hi",
 	    "L NO [AUTHENTICATIONFAILED] no");
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> REFUSED ", "* OK hi", "L NO no");
@@ -989,12 +1008,12 @@ static void test_alerts(void)
 
 /* A node is told that we have no secret; others not. */
 #define FORWARDED_ID(auth) \
-	"I ID (\"x-session-id\" \"sid\" \"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
-	"\"x-proxy-ttl\" \"3\" " \
+	"I ID (\"x-session-id\" \"sid\" \"x-proxy-ttl\" \"3\" " \
+	"\"x-originating-ip\" \"192.0.2.7\" \"x-originating-port\" \"99\" " \
 	"\"x-client-transport\" \"insecure\" \"x-waypost-auth\" \"" auth "\")\r\n"
 #define NODE_ID FORWARDED_ID("none")
 #define SIGNED_ID FORWARDED_ID("5:0000000000000000000000000000000000000000000000000000000000000000")
-#define NODE_XCLIENT "XCLIENT ADDR=192.0.2.7 PORT=99 SESSION=sid TTL=3 CLIENT-TRANSPORT=insecure WAYPOST-AUTH=none\r\n"
+#define NODE_XCLIENT "XCLIENT SESSION=sid TTL=3 ADDR=192.0.2.7 PORT=99 CLIENT-TRANSPORT=insecure WAYPOST-AUTH=none\r\n"
 
 static bool sends_token_after(const struct login_dialect *d, const char *const *lines)
 {
@@ -1014,6 +1033,80 @@ static bool sends_token(const char *greeting)
 	return sends_token_after(&imap_login_dialect, lines);
 }
 
+static bool sends(const struct login_dialect *d, const char *what, const char *const *lines)
+{
+	char *all = talk(d, lines, "u", "p", false, false);
+	bool sent = strstr(all, what) != NULL;
+
+	CU_ASSERT(strstr(all, "LOGIN Ok.") != NULL || strstr(all, "+OK Logged in.") != NULL);
+	mem_free(&all);
+	return sent;
+}
+
+/* Who logs in is told to nodes, to the local server, and to those of PROXY_SEND_ID; to nobody else. */
+static void test_send_id(void)
+{
+	static const struct {
+		const char *list;
+		bool told;
+	} t[] = {
+		{ "", false },
+		{ "mail.example.org", true },
+		{ "a.test MAIL.example.org.", true },
+		{ ".example.org", true },
+		{ ".org", true },
+		{ ".mail.example.org", false },
+		{ "ample.org example.org org mail", false },
+		{ "192.0.2.9", true },
+		{ "a.test 192.0.2.0/24 b.test", true },
+		{ "::ffff:192.0.2.9", true },
+		{ "192.0.2.7 192.0.2.10 2001:db8::/32", false },
+		{ "0.0.0.0/0", true },
+	};
+	static const char *const imap[] = { "* OK [CAPABILITY ID] hi", "I OK", "L OK", NULL };
+	static const char *const imap_local[] = { "* OK [CAPABILITY ID] hi", "I OK", "L OK [CAPABILITY X] in", NULL };
+	static const char *const imap_node[] = { "* OK [CAPABILITY ID] " MARK(OTHER), "I OK", "L OK", NULL };
+	static const char *const pop3[] = { "+OK [XCLIENT] hi", "+OK", "+OK", "+OK", NULL };
+	static const char *const pop3_node[] = { "+OK " MARK(OTHER), "+OK", "+OK", "+OK", NULL };
+	static const char *const stls[] = { "+OK [XCLIENT] hi", "+OK", "-ERR", "+OK", "+OK", "+OK", NULL };
+	static const char *const stls_without[] = { "+OK [XCLIENT] hi", "+OK", "-ERR", "+OK", "+OK", NULL };
+	const struct login_dialect *pop = &pop3_login_dialect;
+	const char *was = send_id;
+
+	signed_at = 5;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		send_id = t[i].list;
+		CU_ASSERT_EQUAL(sends(&imap_login_dialect, "192.0.2.7", imap), t[i].told);
+		CU_ASSERT_EQUAL(sends(&imap_login_dialect, "x-client-transport", imap), t[i].told);
+		CU_ASSERT(sends(&imap_login_dialect, "\"x-session-id\" \"sid\" \"x-proxy-ttl\" \"3\"", imap));
+		CU_ASSERT_FALSE(sends(&imap_login_dialect, "x-waypost", imap));
+		CU_ASSERT_EQUAL(sends(pop, " ADDR=192.0.2.7 PORT=99 CLIENT-TRANSPORT=insecure\r\n", pop3), t[i].told);
+		CU_ASSERT_EQUAL(sends(pop, "XCLIENT SESSION=sid TTL=3\r\n", pop3), !t[i].told);
+		/* Within TLS a server does not say whether it takes XCLIENT: the operator does. */
+		peer_tls = PEER_TLS_STARTTLS;
+		CU_ASSERT_EQUAL(sends(pop, "XCLIENT", t[i].told ? stls : stls_without), t[i].told);
+		peer_tls = PEER_TLS_NONE;
+		CU_ASSERT(sends(&imap_login_dialect, "192.0.2.7", imap_node));
+		CU_ASSERT(sends(pop, " ADDR=192.0.2.7 ", pop3_node));
+		local_server = true;
+		CU_ASSERT(sends(&imap_login_dialect, "\"x-originating-ip\" \"192.0.2.7\"", imap_local));
+		CU_ASSERT(sends(pop, " ADDR=192.0.2.7 ", pop3));
+		local_server = false;
+	}
+	signed_at = 0;
+	send_id = was;
+	/* Dovecot knows no "IPV6:" before an address, in neither protocol. */
+	client_ip = "2001:db8::7";
+	client_tls = true;
+	CU_ASSERT(sends(&imap_login_dialect,
+	    "\"x-originating-ip\" \"2001:db8::7\" \"x-originating-port\" \"99\" \"x-client-transport\" \"TLS\"", imap));
+	CU_ASSERT(sends(pop, " ADDR=2001:db8::7 PORT=99 CLIENT-TRANSPORT=TLS\r\n", pop3));
+	client_tls = false;
+	client_ip = "::ffff:192.0.2.7";
+	CU_ASSERT(sends(&imap_login_dialect, "\"192.0.2.7\"", imap));
+	client_ip = "192.0.2.7";
+}
+
 /* A node whose greeting lists nothing may ask clients for certificates; tokens it takes all the same. */
 static void test_token_without_a_list(void)
 {
@@ -1027,9 +1120,8 @@ static void test_token_without_a_list(void)
 	without_password = false;
 }
 
-/* A node of before nodes had a mark within TLS. That it is a node counts only if it says so there; the mark that it has
- * in clear tells its id, and no more. */
-static void test_old_node_behind_starttls(void)
+/* A mark in clear counts for nothing, whatever is said within TLS: no token leaves for it. */
+static void test_mark_before_starttls(void)
 {
 	static const char *const imap[][6] = {
 		{ "* OK " MARK(OTHER), "S OK go", "* CAPABILITY IMAP4rev1 ID AUTH=X-WAYPOST-TOKEN", "C OK done", NULL },
@@ -1050,9 +1142,9 @@ static void test_old_node_behind_starttls(void)
 	signed_at = 5;
 	peer_tls = PEER_TLS_STARTTLS;
 	for (size_t i = 0; i < ARRAY_LEN(imap); i++)
-		CU_ASSERT_EQUAL(sends_token_after(&imap_login_dialect, imap[i]), i == 0);
+		CU_ASSERT_FALSE(sends_token_after(&imap_login_dialect, imap[i]));
 	for (size_t i = 0; i < ARRAY_LEN(pop3); i++)
-		CU_ASSERT_EQUAL(sends_token_after(&pop3_login_dialect, pop3[i]), i == 0);
+		CU_ASSERT_FALSE(sends_token_after(&pop3_login_dialect, pop3[i]));
 	peer_tls = PEER_TLS_NONE;
 	signed_at = 0;
 	without_password = false;
@@ -1345,6 +1437,201 @@ static void test_http(void)
 	check(&pop3_login_dialect, "X HTTP\r\n", "-ERR Unknown command, or not before login.\r\n");
 }
 
+/* What clients say is no format of printf, wherever it is repeated (CVE-2007-5740: a tag, CVE-2004-0777: a name). */
+static void test_formats(void)
+{
+	check(&imap_login_dialect, "%n%n NOOP\r\n", "* BAD Expected a tag, a space and a command.\r\n");
+	check(&imap_login_dialect, "%s%s%s%n LOGIN u p\r\n", "* BAD Expected a tag, a space and a command.\r\n");
+	check(&imap_login_dialect, "a%n {5+}\r\nx NOO\r\nb NOOP\r\n",
+	    "a BAD A literal is not allowed here.\r\nb OK NOOP completed\r\n");
+	check(&imap_login_dialect, "a %n%s\r\n", "a BAD Expected a tag, a space and a command.\r\n");
+	check(&imap_login_dialect, "a LOGIN \"%n%s%d\" \"%n%s%*d\"\r\n", "<LOGIN|%n%s%d|%n%s%*d>\n");
+	check(&imap_login_dialect, "a AUTHENTICATE \"%n\"\r\n",
+	    "a BAD AUTHENTICATE takes a mechanism and, perhaps, an initial response.\r\n");
+	check(&pop3_login_dialect, "%n%s\r\nUSER %n%s%d\r\nPASS %n%s%*d\r\n",
+	    "-ERR Unknown command, or not before login.\r\n+OK Password required.\r\n<USER|%n%s%d|%n%s%*d>\n");
+	check(&pop3_login_dialect, "AUTH %n%s\r\n", "-ERR Unsupported authentication mechanism.\r\n");
+	TALK(&imap_login_dialect, "%n%s", "%n%d", false, false,
+	    ID "L LOGIN \"%n%s\" \"%n%d\"\r\n=> * OK [ALERT] %n%s\r\nt OK [CAPABILITY %n%s] LOGIN Ok.\r\n",
+	    "* OK [CAPABILITY ID] %n%s", "* OK [ALERT] %n%s", "I OK", "L OK [CAPABILITY %n%s] %n");
+	TALK(&pop3_login_dialect, "%n%s", "%n%d", false, false, "USER %n%s\r\nPASS %n%d\r\n=> +OK Logged in.\r\n",
+	    "+OK %n%s", "+OK %n", "+OK %n");
+}
+
+/* NUL, in each place of a string, is refused and writes nowhere (CVE-2019-11500: within quotes, behind a backslash). */
+static void test_nul(void)
+{
+/* clang-format off */
+#define NUL_ROW(text, want) { text, sizeof(text) - 1, want }
+	/* clang-format on */
+#define LOGIN_BAD "a BAD LOGIN takes a name and a password.\r\n"
+#define NEXT_OK "b OK NOOP completed\r\n"
+	static const struct {
+		const char *in;
+		size_t len;
+		const char *want;
+	} imap[] = {
+		NUL_ROW("a LOGIN \"u\0\" p\r\nb NOOP\r\n", LOGIN_BAD NEXT_OK),
+		NUL_ROW("a LOGIN \"u\\\0\" p\r\nb NOOP\r\n", LOGIN_BAD NEXT_OK),
+		NUL_ROW("a LOGIN \"\0\\\"\\\\\" p\r\nb NOOP\r\n", LOGIN_BAD NEXT_OK),
+		NUL_ROW("a LOGIN u \"\\\"\0\\\\\\\\\\\\\"\r\nb NOOP\r\n", LOGIN_BAD NEXT_OK),
+		NUL_ROW("a LOGIN {3+}\r\nu\0x p\r\nb NOOP\r\n", LOGIN_BAD NEXT_OK),
+		NUL_ROW("a LOGIN u {1+}\r\n\0\r\nb NOOP\r\n", LOGIN_BAD NEXT_OK),
+		NUL_ROW("a\0 LOGIN u p\r\nb NOOP\r\n", "a BAD Expected a tag, a space and a command.\r\n" NEXT_OK),
+		NUL_ROW("a NOOP\0\r\nb NOOP\r\n", "a BAD NOOP takes no arguments.\r\n" NEXT_OK),
+		NUL_ROW("a ID (\"x\0\" \"y\")\r\nb NOOP\r\n", "a BAD " IMAP_ID_BAD "\r\n" NEXT_OK),
+		NUL_ROW("a ID (\"x\" \"\\\0\")\r\nb NOOP\r\n", "a BAD " IMAP_ID_BAD "\r\n" NEXT_OK),
+		NUL_ROW("a AUTHENTICATE PLAIN AHUA\0cA==\r\nb NOOP\r\n",
+		    "a BAD AUTHENTICATE takes a mechanism and, perhaps, an initial response.\r\n" NEXT_OK),
+		NUL_ROW("a AUTHENTICATE PLAIN\r\nAHU\0AcA==\r\nb NOOP\r\n",
+		    "+ \r\na BAD Malformed authentication data.\r\n" NEXT_OK),
+	}, pop3[] = {
+		NUL_ROW("\0\r\nUTF8\r\n", "-ERR A NUL byte is not allowed.\r\n+OK UTF8 enabled\r\n"),
+		NUL_ROW("AUTH PLAIN\0 AHUAcA==\r\nUTF8\r\n", "-ERR A NUL byte is not allowed.\r\n+OK UTF8 enabled\r\n"),
+		NUL_ROW("XCLIENT ADDR=192.0.2.1\0\r\nUTF8\r\n",
+		    "-ERR A NUL byte is not allowed.\r\n+OK UTF8 enabled\r\n"),
+		NUL_ROW("AUTH PLAIN\r\n\0\r\nUTF8\r\n",
+		    "+ \r\n-ERR Malformed authentication data.\r\n+OK UTF8 enabled\r\n"),
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(imap); i++)
+		check_len(&imap_login_dialect, imap[i].in, imap[i].len, imap[i].want);
+	for (size_t i = 0; i < ARRAY_LEN(pop3); i++)
+		check_len(&pop3_login_dialect, pop3[i].in, pop3[i].len, pop3[i].want);
+}
+
+/* Lists do not nest before login: thousands of parentheses are one bad command, that holds nothing afterwards
+ * (CVE-2026-27857). */
+static void test_parentheses(void)
+{
+	static const char *const starts[] = { "a ID ", "a NOOP ", "a LOGIN ", "a LOGIN u ", "a AUTHENTICATE ", "a " };
+
+	for (size_t i = 0; i < ARRAY_LEN(starts); i++) {
+		struct str in = STR_INIT, log = STR_INIT;
+		struct login l;
+
+		str_adds(&in, starts[i]);
+		for (int n = 0; n < 4000; n++)
+			str_addc(&in, '(');
+		str_adds(&in, "\r\nb NOOP\r\n");
+		login_stub_init(&l, &imap_login_dialect, set);
+		login_stub_feed(&l, in.data, in.len, 1000, &log);
+		CU_ASSERT_EQUAL(strncmp(log.data, "a BAD ", 6), 0);
+		CU_ASSERT_STRING_EQUAL(strchr(log.data, '\n') + 1, "b OK NOOP completed\r\n");
+		CU_ASSERT_EQUAL(((struct imap_login *)l.data)->id.cap, 0);
+		login_stub_fini(&l);
+		str_fini(&in);
+		str_fini(&log);
+	}
+}
+
+/* literal8 is for those who know that it is taken. One that does not wait is passed over: its bytes are no commands. */
+static void test_literal8(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	check(d, "a LOGIN u ~{9+}\r\nx LOGOUT\n\r\nb NOOP\r\n",
+	    "a BAD LOGIN takes a name and a password.\r\nb OK NOOP completed\r\n");
+	check(d, "a ID (\"x\" ~{9+}\r\nx LOGOUT\n)\r\nb NOOP\r\n", "a BAD " IMAP_ID_BAD "\r\nb OK NOOP completed\r\n");
+	check(d, "a NOOP ~{9+}\r\nx LOGOUT\n\r\nb NOOP\r\n",
+	    "a BAD A literal is not allowed here.\r\nb OK NOOP completed\r\n");
+	/* Nobody is asked to send one. */
+	check(d, "a LOGIN u ~{9}\r\nb NOOP\r\n", "a BAD LOGIN takes a name and a password.\r\nb OK NOOP completed\r\n");
+}
+
+/* A client's own words are passed on with its ID, but never in a key by which proxies tell each other of clients. */
+static void test_reserved_keys(void)
+{
+	static const char *const keys[] = { "x-session-id", "X-Session-Ext-Id", "x-originating-ip",
+		"X-ORIGINATING-HOST", "x-connected-name", "x-proxy-ttl", "x-proxy-user", "x-client-transport",
+		"x-multiplex", "x-forward-x", "x-waypost-auth" };
+	static const char want[] = "\"name\" \"n\" \"x-other\" \"o\"";
+	struct str log = STR_INIT;
+	char in[200];
+
+	for (size_t i = 0; i < 2 * ARRAY_LEN(keys); i++) {
+		struct login l;
+
+		login_stub_init(&l, &imap_login_dialect, set);
+		snprintf(in, sizeof(in), "%sa ID (\"name\" \"n\" \"%s\" \"evil\" \"x-other\" \"o\")\r\n",
+		    i % 2 == 0 ? "" : "b ID NIL\r\n", keys[i / 2]);
+		login_stub_feed(&l, in, strlen(in), strlen(in), &log);
+		CU_ASSERT_STRING_EQUAL(str_cstr(&((struct imap_login *)l.data)->id), want);
+		login_stub_fini(&l);
+	}
+	str_fini(&log);
+}
+
+/* The first XCLIENT counts, as the first ID does: what comes later changes nothing. */
+static void test_first_xclient(void)
+{
+	static const char in[] = "XCLIENT ADDR=192.0.2.7 TTL=3\r\nXCLIENT ADDR=192.0.2.8 TTL=200 WAYPOST-AUTH=none\r\n";
+	struct str log = STR_INIT;
+	struct login l;
+	char ip[NET_IP_TEXT_MAX];
+
+	login_stub_init(&l, &pop3_login_dialect, set);
+	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
+	CU_ASSERT_STRING_EQUAL(net_addr_text(&l.forwarded.client, ip), "192.0.2.7");
+	CU_ASSERT_EQUAL(l.forwarded.ttl, 3);
+	CU_ASSERT_EQUAL(l.forwarded.signature, FORWARDED_SIGNATURE_NONE);
+	login_stub_fini(&l);
+	str_fini(&log);
+}
+
+/* One conversation, broken off after STEPS lines by END; then a login that has nothing of it. */
+static void check_broken_off(const struct login_dialect *d, const char *const *lines, size_t steps, const char *end)
+{
+	bool imap = d == &imap_login_dialect;
+	struct str in = STR_INIT, log = STR_INIT;
+	struct login l;
+
+	str_adds(&in, imap ? "a AUTHENTICATE " : "AUTH ");
+	for (size_t i = 0; i < steps; i++)
+		str_addf(&in, "%s\r\n", lines[i]);
+	login_stub_init(&l, d, set);
+	login_stub_feed(&l, in.data, in.len, in.len, &log);
+	CU_ASSERT_PTR_NULL(strstr(log.data, " BAD "));
+	CU_ASSERT_PTR_NULL(strstr(log.data, "-ERR "));
+	str_clear(&log);
+	str_clear(&in);
+	if (end == NULL) { /* the client has gone */
+		login_stub_fini(&l);
+	} else {
+		str_addf(&in, "%s\r\n%s", end, imap ? "b LOGIN v q\r\n" : "USER v\r\nPASS q\r\n");
+		login_stub_feed(&l, in.data, in.len, in.len, &log);
+		CU_ASSERT_EQUAL(strncmp(log.data, imap ? "a BAD " : "-ERR ", 5), 0);
+		CU_ASSERT_STRING_EQUAL(strchr(log.data, '\n') + 1,
+		    imap ? "<LOGIN|v|q>\n" : "+OK Password required.\r\n<USER|v|q>\n");
+		CU_ASSERT_EQUAL(l.mech, AUTH_MECH_PASSWORD);
+		login_stub_fini(&l);
+	}
+	str_fini(&in);
+	str_fini(&log);
+}
+
+/* A SASL exchange that ends in each of its states in each way leaves nothing behind, neither memory (the sanitizers
+ * look) nor a part of it for the next login (CVE-2017-15132, 2016-8652, 2019-11494, 2019-11499, 2025-53859,
+ * 2026-27651). */
+static void test_broken_off(void)
+{
+	static const char *const all[][3] = { { "PLAIN" }, { "LOGIN", "dQ==" }, { "LOGIN dQ==" }, { "CRAM-MD5" },
+		{ "SCRAM-SHA-1" }, { "X-WAYPOST-TOKEN" } };
+	static const char *const ends[] = { "*", "!", "AAA", "=", "dQ==dQ==", "\x80", NULL };
+	const struct login_dialect *const dialects[] = { &imap_login_dialect, &pop3_login_dialect };
+
+	use(&set->imapd_IMAP_CAPABILITY, "IMAP4rev1 AUTH=PLAIN AUTH=CRAM-MD5 AUTH=SCRAM-SHA-1");
+	use(&set->pop3d_POP3AUTH, "PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1");
+	set->has_pool_secret = true;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		for (size_t steps = 1; all[i][steps - 1] != NULL; steps++)
+			for (size_t k = 0; k < 2 * ARRAY_LEN(ends); k++)
+				check_broken_off(dialects[k % 2], all[i], steps, ends[k / 2]);
+	set->has_pool_secret = false;
+	use(&set->imapd_IMAP_CAPABILITY, CAPABILITIES " AUTH=PLAIN");
+	use(&set->pop3d_POP3AUTH, "PLAIN LOGIN");
+}
+
 static const struct unit_case cases[] = {
 	{ "settings", begin },
 	{ "IMAP commands", test_imap_login },
@@ -1355,7 +1642,8 @@ static const struct unit_case cases[] = {
 	{ "signatures of forwarded identities", test_hop_auth },
 	{ "words about TLS of a forwarded login", test_hop_tls },
 	{ "notes of peers", test_peer_notes },
-	{ "an old node behind STARTTLS", test_old_node_behind_starttls },
+	{ "a mark before STARTTLS", test_mark_before_starttls },
+	{ "who is told who the client is", test_send_id },
 	{ "a token where nothing is listed", test_token_without_a_list },
 	{ "nodes that want TLS", test_node_needs_tls },
 	{ "notes to peers", test_notes },
@@ -1375,6 +1663,13 @@ static const struct unit_case cases[] = {
 	{ "peers with STARTTLS", test_peer_starttls },
 	{ "peers without STARTTLS", test_peer_without_starttls },
 	{ "credentials that nobody can have", test_unfit },
+	{ "formats of printf", test_formats },
+	{ "NUL in each place", test_nul },
+	{ "parentheses", test_parentheses },
+	{ "literal8", test_literal8 },
+	{ "reserved keys of ID", test_reserved_keys },
+	{ "the first XCLIENT counts", test_first_xclient },
+	{ "exchanges that are broken off", test_broken_off },
 	{ "before TLS", test_before_tls },
 	{ "end", end },
 	{ "settings", begin },

@@ -237,6 +237,7 @@ static void test_values(void)
 		.session_id = "abc",
 		.proxied = true,
 		.tls = true,
+		.later = true,
 		.tls_words = "TLSv1.2:X:resumed",
 		.signature = SIGNATURE_WRONG },
 	                    out;
@@ -258,7 +259,7 @@ static void test_values(void)
 	CU_ASSERT(memcmp(in.id, out.id, TICKET_LEN) == 0 && out.session == in.session && out.slot == 2 &&
 	    out.generation == 3);
 	CU_ASSERT(out.protocol == PROTOCOL_POP3 && out.proxied && out.signature == SIGNATURE_WRONG);
-	CU_ASSERT(out.tls);
+	CU_ASSERT(out.tls && out.later);
 	CU_ASSERT_STRING_EQUAL(out.tls_words, "TLSv1.2:X:resumed");
 	CU_ASSERT_STRING_EQUAL(out.account.name, "u@example.com");
 	CU_ASSERT_STRING_EQUAL(out.account.clear, ""); /* spawn learns no secrets */

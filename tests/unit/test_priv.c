@@ -137,12 +137,23 @@ static bool connects(void)
 	return connect(fd, (struct sockaddr *)&tcp, sizeof(tcp)) == 0;
 }
 
-static bool binds(void)
+static bool binds(uint32_t address, in_port_t port)
 {
-	struct sockaddr_in any = { .sin_family = AF_INET };
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(address) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-	return bind(fd, (struct sockaddr *)&any, sizeof(any)) == 0;
+	return bind(fd, (struct sockaddr *)&sin, sizeof(sin)) == 0;
+}
+
+static bool binds_an_address(void)
+{
+	return binds(INADDR_LOOPBACK, 0);
+}
+
+/* That of a socket at another address, which therefore is free here. */
+static bool binds_a_port(void)
+{
+	return binds(INADDR_LOOPBACK + 1, tcp.sin_port);
 }
 
 static bool listens(void)
@@ -281,7 +292,8 @@ static const struct deed {
 	{ "open a netlink socket", opens_netlink, A | J | S, 0 },
 	{ "open a socket of another protocol", opens_mptcp, A | J | S, 0 },
 	{ "connect", connects, W | A | J | S, 0 },
-	{ "bind", binds, J | S, 4 },
+	{ "bind an address", binds_an_address, J | S, 4 },
+	{ "bind a port", binds_a_port, J | S, 4 },
 	{ "listen", listens, J, 0 },
 	{ "connect to an abstract socket", connects_hidden, A | J | S, 0 },
 	{ "make a pair of datagram sockets", makes_a_datagram_pair, A | J | S, 0 },
@@ -448,7 +460,37 @@ static void test_users(void)
 	rmdir(top);
 }
 
+/* PROXY_SOURCE_ADDRESS: a worker binds addresses with it, and listens in no case. */
+static void test_sources(void)
+{
+	socklen_t len = sizeof(tcp);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	tcp = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	CU_ASSERT(bind(fd, (struct sockaddr *)&tcp, sizeof(tcp)) == 0);
+	getsockname(fd, (struct sockaddr *)&tcp, &len);
+	for (int with = 0; with < 2; with++) {
+		struct settings *set = settings_defaults();
+		pid_t pid;
+
+		if (with)
+			unit_set(&set->proxy_PROXY_SOURCE_ADDRESS, "127.0.0.7");
+		fflush(NULL);
+		if ((pid = fork()) == 0) {
+			become_nobody();
+			priv_drop(ROLE_WORKER, set);
+			if (listens() || (landlock_abi() >= 4 && binds_a_port()))
+				_exit(1);
+			_exit(binds_an_address() == with ? 0 : 2);
+		}
+		CU_ASSERT_EQUAL(status_of(pid), 0);
+		settings_free(&set);
+	}
+	close(fd);
+}
+
 static const struct unit_case cases[] = {
+	{ "addresses that a worker connects from", test_sources },
 	{ "what each role can and cannot do", test_deeds },
 	{ "users", test_users },
 	{ NULL, NULL },

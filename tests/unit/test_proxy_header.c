@@ -128,6 +128,60 @@ static void test_headers(void)
 	}
 }
 
+/* What is written is read again, in any two pieces. */
+static void test_written(void)
+{
+	static const struct {
+		const char *client, *server, *read_client, *read_server;
+	} t[] = {
+		{ "192.0.2.7", "10.0.0.1", NULL, NULL },
+		{ "2001:db8::7", "2001:db8::1", NULL, NULL },
+		{ "192.0.2.7", "2001:db8::1", NULL, NULL },
+		{ "2001:db8::7", "10.0.0.1", NULL, NULL },
+		{ "::ffff:192.0.2.7", "::ffff:10.0.0.1", "192.0.2.7", "10.0.0.1" },
+		{ "1234:5678:9abc:def0:1234:5678:9abc:def0", "255.255.255.255", NULL, NULL },
+		{ "", "10.0.0.1", "", "" },
+		{ "192.0.2.7", "", "", "" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		for (unsigned kind = 0; kind < 8; kind++) {
+			unsigned version = 1 + kind % 2;
+			struct proxy_header_facts f = { .tls = kind >= 2, .tls_verified = kind >= 6 };
+			const char *client = t[i].read_client != NULL ? t[i].read_client : t[i].client;
+			char text[256] = "";
+			struct str out = STR_INIT;
+
+			if (t[i].client[0] != '\0')
+				net_addr_parse(&f.client, t[i].client, 65535);
+			if (t[i].server[0] != '\0')
+				net_addr_parse(&f.server, t[i].server, 143);
+			if (kind >= 4) {
+				strcpy(f.tls_version, "TLSv1.3");
+				strcpy(f.tls_cipher, "TLS_AES_256_GCM_SHA384");
+			}
+			proxy_header_write(&out, version, &f);
+			CU_ASSERT(proxy_header_begins(out.data, out.len));
+			if (client[0] != '\0')
+				snprintf(text, sizeof(text), "%s 65535 %s 143", client,
+				    t[i].read_server != NULL ? t[i].read_server : t[i].server);
+			for (size_t cut = 0; cut <= out.len; cut++)
+				take_cut(&(struct header_case){ out.data, out.len, text }, cut);
+			if (version == 2) {
+				struct proxy_header h = { 0 };
+				struct proxy_header_facts got = { 0 };
+				size_t used;
+
+				CU_ASSERT_EQUAL(proxy_header_take(&h, out.data, out.len, &used, &got),
+				    PROXY_HEADER_DONE);
+				CU_ASSERT(got.proxied && got.tls == f.tls && got.tls_verified == f.tls_verified);
+				CU_ASSERT_STRING_EQUAL(got.tls_version, f.tls_version);
+				CU_ASSERT_STRING_EQUAL(got.tls_cipher, f.tls_cipher);
+			}
+			str_fini(&out);
+		}
+}
+
 static void test_byte_by_byte(void)
 {
 	for (size_t i = 0; i < ARRAY_LEN(cases_of_headers); i++) {
@@ -248,7 +302,8 @@ static void test_beginnings(void)
 
 static const struct unit_case cases[] = { { "beginnings", test_beginnings },
 	{ "headers, cut at every byte", test_headers }, { "byte by byte", test_byte_by_byte },
-	{ "what is told besides", test_tlvs }, { "a client's certificate", test_certificate_of_client },
-	{ "texts that are too long", test_long_texts }, { NULL, NULL } };
+	{ "what is written", test_written }, { "what is told besides", test_tlvs },
+	{ "a client's certificate", test_certificate_of_client }, { "texts that are too long", test_long_texts },
+	{ NULL, NULL } };
 
 UNIT_MAIN("proxy_header", cases)

@@ -3,44 +3,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/conn_tls.h"
 #include "lib/mem.h"
 #include "lib/tls_ctx.h"
 #include "proxy/relay.h"
+#include "tests/unit/clock_step.h"
 #include "tests/unit/coded.h"
 #include "tests/unit/tls_test.h"
-
-/* The wall clock of this program can be set, also for its libraries; the other one jumps. */
-static time_t wall_step, jump;
-
-int clock_gettime(clockid_t id, struct timespec *t)
-{
-	int result = (int)syscall(SYS_clock_gettime, id, t);
-
-	if (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)
-		t->tv_sec += wall_step;
-	if (id == CLOCK_MONOTONIC || id == CLOCK_MONOTONIC_COARSE)
-		t->tv_sec += jump;
-	return result;
-}
-
-int gettimeofday(struct timeval *restrict t, void *restrict zone UNUSED)
-{
-	struct timespec now;
-	int result = clock_gettime(CLOCK_REALTIME, &now);
-
-	t->tv_sec = now.tv_sec;
-	t->tv_usec = now.tv_nsec / 1000;
-	return result;
-}
 
 static int ends, first_end, last_end;
 static uint64_t last_rcvd, last_sent, each_rcvd[16];
@@ -596,6 +573,87 @@ static void test_last_words(void)
 	finish(&g);
 }
 
+static bool orphan_is_taken, orphan_end;
+static int orphans;
+static struct conn orphan; /* that was taken over */
+
+static bool on_orphan(struct conn *client, bool end, void *session, void *arg)
+{
+	CU_ASSERT_STRING_EQUAL(session, "session");
+	orphans++;
+	orphan_end = end;
+	if (orphan_is_taken)
+		conn_take_over(arg, &orphan, on_nothing, NULL, client);
+	return orphan_is_taken;
+}
+
+static void on_orphan_end(struct relay *r UNUSED, enum relay_end end, void *session UNUSED, void *arg UNUSED)
+{
+	ends++;
+	last_end = end;
+}
+
+enum death { QUIET, QUIET_RESET, NOT_QUIET, CLIENT_SPEAKS, CLIENT_WAITS, CLIENT_ENDED, SERVER_SPEAKS };
+
+/* The server dies; the client's connection can be taken over only if nothing was under way. */
+static void dies(enum death how, bool taken)
+{
+	struct str none = STR_INIT;
+	char big[256 * 1024] = "";
+	int c[2], s[2];
+	struct rig g;
+	bool asked = how <= QUIET_RESET;
+
+	ends = orphans = 0;
+	orphan_is_taken = taken;
+	g.loop = ev_loop_new(EVFLAG_AUTO);
+	g.pool = relay_pool_new(g.loop, 0, on_orphan_end, g.loop);
+	relay_pool_set_orphan(g.pool, on_orphan);
+	pair(c);
+	pair(s);
+	g.client = c[0];
+	g.server = s[0];
+	relay_between(&g, c[1], s[1], &none, &none);
+	if (how == QUIET_RESET)
+		CU_ASSERT_EQUAL(write(g.client, "unread", 6), 6);
+	while (how == CLIENT_WAITS && write(g.client, big, sizeof(big)) > 0)
+		turn(&g, 100);
+	if (how == CLIENT_ENDED)
+		shutdown(g.client, SHUT_WR);
+	turn(&g, 100);
+	jump += how == NOT_QUIET ? 1 : 4;
+	if (how == CLIENT_SPEAKS)
+		CU_ASSERT_EQUAL(write(g.client, "NOOP", 4), 4);
+	if (how == SERVER_SPEAKS)
+		CU_ASSERT_EQUAL(write(g.server, "* BYE", 5), 5);
+	close(g.server);
+	g.server = -1;
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(orphans, asked);
+	CU_ASSERT(!asked || orphan_end == (how == QUIET));
+	CU_ASSERT(!asked || !taken || (ends == 1 && last_end == RELAY_END_SERVER));
+	if (how == SERVER_SPEAKS)
+		expect(g.client, "* BYE");
+	if (asked && taken) {
+		CU_ASSERT(recv(g.client, big, 1, 0) == -1 && errno == EAGAIN); /* it was told nothing */
+		conn_close(g.loop, &orphan);
+	}
+	CU_ASSERT(recv(g.client, big, 1, 0) == 0 || (how == CLIENT_WAITS && errno == ECONNRESET));
+	close(g.client);
+	g.client = -1;
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 1);
+	finish(&g);
+}
+
+static void test_server_dies(void)
+{
+	for (enum death how = QUIET; how <= SERVER_SPEAKS; how++) {
+		dies(how, false);
+		dies(how, true);
+	}
+}
+
 static void stop_one(struct relay *r, void *session UNUSED, void *arg UNUSED)
 {
 	relay_stop(r, RELAY_END_KICK);
@@ -756,6 +814,57 @@ static void test_end_and_cut(void)
 {
 	for (int i = 0; i < 4; i++)
 		hears_of_the_end((i & 1) != 0, (i & 2) != 0);
+}
+
+/* The server says as much, in single bytes, as the socket to FAR takes, which reads nothing: at most MOST bytes.
+ * Returns how many that were. */
+static size_t fill(struct rig *g, const struct conn *far, size_t most)
+{
+	size_t n = 0;
+
+	for (int held = 0, before = -1; n < most && held != before; n++) {
+		before = held;
+		CU_ASSERT_EQUAL(write(g->server, "x", 1), 1);
+		turn(g, 2);
+		CU_ASSERT_EQUAL_FATAL(ioctl(far->io.fd, FIONREAD, &held), 0);
+	}
+	return n;
+}
+
+/* The socket to FAR has just no room for the word at the end: it is said when there is some. Returns how many bytes
+ * make it so full, and one that waits. */
+static size_t ends_without_room(bool client_has_ended, size_t room)
+{
+	struct conn far;
+	struct rig g;
+	size_t n;
+
+	start_far(&g, &far, 0);
+	if (client_has_ended)
+		conn_shut(&far);
+	turn(&g, 3);
+	conn_watch(g.loop, &far, 0);
+	n = fill(&g, &far, room);
+	close(g.server);
+	g.server = -1;
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 0);
+	conn_watch(g.loop, &far, EV_READ);
+	turn(&g, 100);
+	CU_ASSERT_EQUAL(far_heard.len, n);
+	CU_ASSERT_EQUAL(far_end, 0);
+	str_fini(&far_heard);
+	conn_close(g.loop, &far);
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 1);
+	finish(&g);
+	return n;
+}
+
+static void test_end_without_room(void)
+{
+	for (int ended = 0; ended < 2; ended++)
+		ends_without_room(ended != 0, ends_without_room(ended != 0, SIZE_MAX) - 1);
 }
 
 /* FAR ends without a word, as many programs do: the server gets what was said before, and answers it. */
@@ -926,6 +1035,190 @@ static void test_far_cut(void)
 		far_cut(CONNECTS, cut);
 }
 
+/* The two ends of a TCP connection that takes little before it is read. */
+static void tcp_pair(int sv[2])
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int listener = socket(AF_INET, SOCK_STREAM, 0), little = 4096;
+
+	CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&a, sizeof(a)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(listener, 1), 0);
+	CU_ASSERT_EQUAL_FATAL(getsockname(listener, (struct sockaddr *)&a, &len), 0);
+	sv[0] = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(sv[0], SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
+	CU_ASSERT_EQUAL_FATAL(connect(sv[0], (struct sockaddr *)&a, sizeof(a)), 0);
+	CU_ASSERT_FATAL((sv[1] = accept(listener, NULL, NULL)) != -1);
+	setsockopt(sv[1], SOL_SOCKET, SO_SNDBUF, &little, sizeof(little));
+	fcntl(sv[0], F_SETFL, O_NONBLOCK);
+	fcntl(sv[1], F_SETFL, O_NONBLOCK);
+	close(listener);
+}
+
+static void on_shake(struct ev_loop *loop UNUSED, ev_io *io, int revents)
+{
+	conn_ready(io->data, revents);
+}
+
+/* NEAR is one of the relay's connections, of kind SIDE; END is the other end of it, called back by FN. */
+static void open_end(struct rig *g, struct conn *near, struct conn *end, const int sv[2], enum side side,
+    void (*fn)(struct ev_loop *, ev_io *, int))
+{
+	watched(g, near, sv[1], side);
+	conn_open(end, sv[0], fn, end);
+	if (side == ACCEPTS)
+		conn_tls_connect(g->loop, end, SSL_new(client_ctx));
+	else if (side == CONNECTS)
+		conn_tls_accept(g->loop, end, server_ctx);
+	conn_watch(g->loop, end, EV_READ);
+}
+
+/* FAR has ended, and never takes what waits for it, to the end of it: the relay waits 20 s for that. */
+static void test_never_reads(void)
+{
+	struct conn far;
+	struct rig g;
+
+	start_far(&g, &far, 0);
+	conn_shut(&far);
+	turn(&g, 3);
+	conn_watch(g.loop, &far, 0);
+	fill(&g, &far, SIZE_MAX);
+	close(g.server);
+	g.server = -1;
+	turn(&g, 3);
+	jump += 15; /* it is looked at each 10 s */
+	turn(&g, 3);
+	CU_ASSERT_EQUAL(ends, 0);
+	jump += 10;
+	wait_for_end(&g);
+	CU_ASSERT(ends == 1 && last_end == RELAY_END_CLIENT);
+	conn_close(g.loop, &far);
+	finish(&g);
+}
+
+/* Last words for a client of which the socket takes ROOM records, and it reads nothing: either it gets the words and
+ * the word at the end, or they do not count as said. Returns how many records came before them. */
+static size_t words_without_room(size_t room, bool said)
+{
+	struct str none = STR_INIT;
+	struct conn far, c, s;
+	int client[2], server[2];
+	bool was = !said;
+	struct rig g;
+	size_t n;
+
+	start_rig(&g, 0);
+	pair(client);
+	pair(server);
+	g.client = -1;
+	g.server = server[0];
+	open_end(&g, &c, &far, (int[]){ client[0], client[1] }, ACCEPTS, on_far);
+	ev_set_cb(&c.io, on_shake);
+	c.io.data = &c;
+	turn(&g, 4);
+	conn_watch(g.loop, &far, 0);
+	for (n = 0; n < room && !conn_holds(&c); n++)
+		CU_ASSERT_EQUAL(conn_write(&c, "x", 1), 1);
+	watched(&g, &s, server[1], PLAIN);
+	relay_conns(&g, &c, &s, &none, &none);
+	relay_pool_each(g.pool, kick_it, &was);
+	CU_ASSERT_EQUAL(was, said);
+	conn_watch(g.loop, &far, EV_READ);
+	turn(&g, 100);
+	CU_ASSERT_EQUAL(strstr(str_cstr(&far_heard), "bye\n") != NULL && far_end == 0, said);
+	str_fini(&far_heard);
+	conn_close(g.loop, &far);
+	finish(&g);
+	return n;
+}
+
+static void test_words_without_room(void)
+{
+	size_t n = words_without_room(SIZE_MAX, false);
+
+	words_without_room(n - 1, false);
+	words_without_room(n - 2, false); /* just for the words alone */
+	words_without_room(n - 3, true);
+}
+
+/* More than a connection of tcp_pair() takes: the relay waits to write the rest. */
+static void say_too_much(struct rig *g, struct conn *far)
+{
+	static char much[64 * 1024];
+
+	CU_ASSERT_EQUAL(conn_write(far, much, sizeof(much)), (ssize_t)sizeof(much));
+	turn(g, 20);
+}
+
+/* Closes C, which is a TCP connection, by a reset and nothing else, which has arrived at OTHER then: what closing says
+ * is said to somebody else. */
+static void reset(struct rig *g, struct conn *c, int other)
+{
+	struct pollfd p = { .fd = other };
+	int nobody[2];
+
+	pair(nobody);
+	conn_watch(g->loop, c, 0);
+	setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+	dup2(nobody[0], c->io.fd);
+	conn_close(g->loop, c);
+	close(nobody[0]);
+	close(nobody[1]);
+	CU_ASSERT_EQUAL(poll(&p, 1, 10000), 1);
+}
+
+/* Until FAR has heard LEN bytes and, if OVER, an end. */
+static void wait_for_far(struct rig *g, size_t len, bool over)
+{
+	for (int i = 0; i < 1000 && (far_heard.len < len || (over && (far_end == CONN_LATER || ends == 0))); i++) {
+		turn(g, 1);
+		usleep(i < 10 ? 0 : 1000);
+	}
+}
+
+/* The connection of the client, or (CONNECTS) of the server, is reset. If WRITES, the relay meets that when it writes:
+ * then reading finds a plain end. FAR, at the other side, hears that it is over, and (TLS) that it was no end. */
+static void reset_one(enum side dying_side, bool dying_tls, bool far_tls, bool writes)
+{
+	bool client_dies = dying_side == ACCEPTS;
+	struct conn dying, far, dying_near, far_near;
+	struct str none = STR_INIT;
+	int tcp[2], sv[2];
+	struct rig g;
+
+	start_rig(&g, 0);
+	g.client = g.server = -1;
+	tcp_pair(tcp);
+	pair(sv);
+	open_end(&g, &dying_near, &dying, tcp, dying_tls ? dying_side : PLAIN, on_shake);
+	open_end(&g, &far_near, &far, sv, !far_tls ? PLAIN : client_dies ? CONNECTS : ACCEPTS, on_far);
+	relay_conns(&g, client_dies ? &dying_near : &far_near, client_dies ? &far_near : &dying_near, &none, &none);
+	turn(&g, 20);
+	CU_ASSERT_EQUAL(conn_write(&dying, "part of", 7), 7);
+	wait_for_far(&g, 7, false);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&far_heard), "part of");
+	if (writes && client_dies)
+		say_too_much(&g, &far);
+	else if (writes)
+		CU_ASSERT_EQUAL(conn_write(&far, "hello", 5), 5);
+	reset(&g, &dying, tcp[1]);
+	wait_for_far(&g, 7, true);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&far_heard), "part of");
+	CU_ASSERT_EQUAL(far_end, far_tls ? CONN_CUT : 0);
+	CU_ASSERT_EQUAL(ends, 1);
+	CU_ASSERT_EQUAL(last_end, client_dies ? RELAY_END_CLIENT : RELAY_END_SERVER);
+	str_fini(&far_heard);
+	conn_close(g.loop, &far);
+	finish(&g);
+}
+
+static void test_reset(void)
+{
+	for (unsigned i = 0; i < 16; i++)
+		reset_one((i & 1) != 0 ? ACCEPTS : CONNECTS, (i & 2) != 0, (i & 4) != 0, (i & 8) != 0);
+}
+
 /* The same through a connection of another kind, where nothing can be spliced and poll() does not report everything. */
 static void with_a_coded_one(void (*test)(void))
 {
@@ -971,9 +1264,13 @@ CODED(test_stop_and_idle)
 static void test_ends_tls(void)
 {
 	with_tls(test_end_and_cut);
+	with_tls(test_end_without_room);
+	with_tls(test_never_reads);
+	with_tls(test_words_without_room);
 	with_tls(test_far_ends_silently);
 	with_tls(test_far_cut);
 	with_tls(test_stopped);
+	with_tls(test_reset);
 }
 
 static const struct unit_case cases[] = {
@@ -989,6 +1286,7 @@ static const struct unit_case cases[] = {
 	{ "order", test_order },
 	{ "stop and idle", test_stop_and_idle },
 	{ "last words", test_last_words },
+	{ "the server dies", test_server_dies },
 	{ "wall clock is set", test_wall_clock_is_set },
 	{ "coded: both ways", test_both_ways_coded },
 	{ "coded: half-close", test_half_close_coded },

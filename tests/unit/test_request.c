@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ static struct settings *set;
 static struct chan *worker;
 static struct auth_reply last;
 static unsigned nanswers;
+static int last_fd;              /* the number of the descriptor that came with it, which is closed again; -1: none */
 static char said[AUTH_TEXT_MAX]; /* the last text for the client */
 static unsigned nsaid, ncrowded, ntickets;
 static int authworker;
@@ -47,13 +50,17 @@ static void ask_address(struct peers *p UNUSED, const char *host UNUSED, void *a
 
 static void gone(struct chan *c UNUSED, void *arg UNUSED) { }
 
-static void on_answer(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void *arg UNUSED)
+static void on_answer(struct chan *c UNUSED, struct msgr *r, int fd, void *arg UNUSED)
 {
 	uint32_t id;
 
-	if (r->type == AUTH_REPLY && auth_reply_read(r, &last))
+	if (fd != -1)
+		close(fd);
+	if (r->type == AUTH_REPLY && auth_reply_read(r, &last)) {
 		nanswers++;
-	else if (r->type == AUTH_CHALLENGE && auth_text_read(r, &id, said))
+		last_fd = fd;
+	}
+	if (r->type == AUTH_CHALLENGE && auth_text_read(r, &id, said))
 		nsaid++;
 	else if (r->type == AUTH_CROWDED)
 		ncrowded++;
@@ -149,7 +156,7 @@ static void load(const char *text)
 #define STATE "d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b"
 #define SLOW "$6$salt$egUxKNxDs8kPfh8iPMNcosMhb2eWah6d3R44JDm5Rj/j/XWR5E33QPd0YmHXoDHOIDR6kL5D3JcQcz0O8FHE00"
 static const char accounts[] =
-    "jo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1\n"
+    "jo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1,replicated=shared\n"
     "ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n"
     "slow\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
     "name\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com\n"
@@ -159,7 +166,12 @@ static const char accounts[] =
     "tls\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=disableinsecureimap=1\n"
     "locked\tuid=1000|gid=1000|home=/h|systempw=!{PLAIN}secret\n"
     "two\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 node.example.com\n"
-    "us\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.1\n"
+    "us\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com "
+    "192.0.2.1,replicated=single\n"
+    "copy\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1\n"
+    "lone\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.1\n"
+    "first\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.1 192.0.2.7\n"
+    "word\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.1 192.0.2.7,replicated=yes\n"
     "low\tuid=50|gid=50|home=/h|systempw={PLAIN}secret\n"
     /* Two names, and one with an address between them. */
     "some\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.7 "
@@ -361,8 +373,8 @@ static void ask(uint32_t id, enum auth_mech mech, const char *user, const char *
 	put(&q);
 }
 
-/* Request ID: the right response to a challenge. */
-static void prove(uint32_t id)
+/* Request ID: USER's right response to a challenge. */
+static void prove_as(uint32_t id, const char *user)
 {
 	const char *challenge = challenges_make(w.challenges, id, AUTH_MECH_CRAM_MD5, "n", clock_now());
 	unsigned char md[EVP_MAX_MD_SIZE];
@@ -370,7 +382,12 @@ static void prove(uint32_t id)
 	unsigned n = 0;
 
 	HMAC(EVP_md5(), "secret", 6, (const unsigned char *)challenge, strlen(challenge), md, &n);
-	ask(id, AUTH_MECH_CRAM_MD5, "jo", hex_text(answer, md, n));
+	ask(id, AUTH_MECH_CRAM_MD5, user, hex_text(answer, md, n));
+}
+
+static void prove(uint32_t id)
+{
+	prove_as(id, "jo");
 }
 
 /* After a login by challenge the worker can ask for other targets once, not for ever, and gets a new token. */
@@ -1772,6 +1789,7 @@ static void on_ticket(struct chan *c UNUSED, struct msgr *r, int fd UNUSED, void
 static void test_ticket(void)
 {
 	struct chan *spawn;
+	struct forwarded h;
 	int fd[2];
 
 	begin();
@@ -1786,6 +1804,10 @@ static void test_ticket(void)
 	CU_ASSERT_EQUAL(ticket.session, last.session);
 	CU_ASSERT_STRING_EQUAL(ticket.account.home, "/h");
 	CU_ASSERT_STRING_EQUAL(ticket.account.hash, "");
+	CU_ASSERT_FALSE(ticket.later);
+	h = signed_forwarded("us"); /* it learns that this is not the first node of the account */
+	forward("us", &h);
+	CU_ASSERT(answered() && last.local && ntickets == 2 && ticket.later);
 	account_fini(&ticket.account);
 	chan_free(&a.spawn);
 	chan_free(&spawn);
@@ -1880,6 +1902,90 @@ static void test_address_timer(void)
 	for (int i = 0; i < 1000 && nanswers == 0; i++)
 		ev_run(a.ctx.loop, EVRUN_ONCE);
 	CU_ASSERT(nanswers == 1 && last.verdict == AUTH_VERDICT_OK && last.local);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* A node that is not the first serves the account only if an option says that it may: not if the first one is down, not
+ * if it has no address, and not if a node of the pool has sent the login. */
+static void test_not_first(void)
+{
+	static const char not_ours[] = "this node (192.0.2.1) is not the first mailhost";
+	struct net_addr first;
+	struct forwarded h;
+
+	begin();
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&first, "192.0.2.7", PEER_PORT));
+	peers_failed(a.peers, service(PROTOCOL_IMAP, &first), 1, clock_now(), clock_now());
+	ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
+	ask(8, AUTH_MECH_PASSWORD, "copy", "secret"); /* the first one alone, though it is down */
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && !last.local && last.ntargets == 1);
+	CU_ASSERT_EQUAL(last.other_hosts, AUTH_OTHER_HOSTS_NONE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, not_ours));
+	h = signed_forwarded("copy");
+	forward("copy", &h);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, not_ours));
+	h = signed_forwarded("first");
+	forward("first", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
+	ask(9, AUTH_MECH_PASSWORD, "lone", "secret");
+	peers_resolved(a.peers, "node.example.com", NAME_UNKNOWN, NULL, 0, clock_now());
+	request_resume(&a);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "node.example.com has no address; this node (192.0.2.1) is not"));
+	ask(10, AUTH_MECH_PASSWORD, "word", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_STRING_EQUAL(last.reason, "the option replicated is none of the words shared and single");
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* A node that forwards nothing serves what it is asked for; but its session servers know that another one is first. */
+static void test_not_first_without_proxy(void)
+{
+	struct chan *spawn;
+	int fd[2];
+
+	begin();
+	set->imapd_IMAP_PROXY = 0;
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	a.spawn = chan_new(a.ctx.loop, fd[0], NULL, gone, NULL);
+	spawn = chan_new(a.ctx.loop, fd[1], on_ticket, gone, NULL);
+	account_init(&ticket.account);
+	ask(7, AUTH_MECH_PASSWORD, "copy", "secret");
+	CU_ASSERT(answered() && last.local && ntickets == 1 && ticket.later);
+	ask(8, AUTH_MECH_PASSWORD, "first", "secret");
+	CU_ASSERT(answered() && last.local && ntickets == 2 && !ticket.later);
+	ask(9, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(answered() && last.local && ntickets == 3 && !ticket.later);
+	ask(10, AUTH_MECH_PASSWORD, "word", "secret"); /* this one is first */
+	CU_ASSERT(answered() && last.local && ntickets == 4);
+	account_fini(&ticket.account);
+	chan_free(&a.spawn);
+	chan_free(&spawn);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+/* Another server of this node does not read the file that says which node may serve an account. */
+static void test_local_server_of_replicated(void)
+{
+	static const char *const servers[] = { "exec:/bin/true", "inet:127.0.0.1:10143" };
+	struct forwarded h;
+
+	begin();
+	for (size_t i = 0; i < ARRAY_LEN(servers); i++) {
+		unit_set(&set->imapd_LOCAL_IMAP, servers[i]);
+		h = signed_forwarded("us"); /* replicated=single */
+		forward("us", &h);
+		CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+		CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "LOCAL_IMAP"));
+	}
+	h = signed_forwarded("jo"); /* replicated=shared */
+	forward("jo", &h);
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local_server);
 	CU_ASSERT(all_gone());
 	end();
 }
@@ -2037,6 +2143,170 @@ static void test_hash_once(void)
 		CU_ASSERT_EQUAL(last.verdict, i < 2 ? AUTH_VERDICT_OK : AUTH_VERDICT_WRONG);
 	}
 	end();
+}
+
+/* --- the socket of LOCAL_IMAP --- */
+
+static char local_path[64];
+
+/* The local server listens there, and accepts nothing; its queue holds one connection. */
+static int local_server(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	char value[80];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(local_path, sizeof(local_path), "/tmp/test_request.%d", (int)getpid());
+	str_copy(sun.sun_path, sizeof(sun.sun_path), local_path);
+	unlink(local_path);
+	CU_ASSERT_EQUAL_FATAL(bind(fd, (const struct sockaddr *)&sun, sizeof(sun)), 0);
+	CU_ASSERT_EQUAL_FATAL(listen(fd, 0), 0);
+	snprintf(value, sizeof(value), "unix:%s", local_path);
+	unit_set(&set->imapd_LOCAL_IMAP, value);
+	return fd;
+}
+
+static void end_local(int server)
+{
+	unlink(local_path);
+	close(server);
+	CU_ASSERT(all_gone());
+	end();
+}
+
+static bool local_is_down(void)
+{
+	struct str list = STR_INIT;
+	unsigned n = peers_list_down(a.peers, clock_now(), &list);
+
+	str_fini(&list);
+	return n != 0;
+}
+
+/* A queue that is full is no outage: the login waits for a while. */
+static void test_local_queue(void)
+{
+	int server;
+
+	begin();
+	server = local_server();
+	ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local_server && last_fd != -1);
+	ask(8, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(!answered() && a.nfor_room == 1);
+	close(accept(server, NULL, NULL));
+	for (int i = 0; i < 1000 && nanswers == 1; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT(nanswers == 2 && last.verdict == AUTH_VERDICT_OK && last_fd != -1);
+	ask(9, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(!answered());
+	CU_ASSERT_EQUAL_FATAL(a.nfor_room, 1);
+	a.for_room->line_since -= 10;
+	for (int i = 0; i < 1000 && nanswers == 2; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT(nanswers == 3 && last.verdict == AUTH_VERDICT_UNAVAILABLE);
+	CU_ASSERT(strstr(last.reason, "it does not accept the connections") != NULL);
+	CU_ASSERT(!local_is_down());
+	close(server);
+	ask(10, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE) && strstr(last.reason, "Connection refused") != NULL);
+	CU_ASSERT(local_is_down());
+	end_local(-1);
+}
+
+/* The password of the account, lent to the server, does not stay in the answer while the login waits for that. */
+static void test_nothing_lent_in_line(void)
+{
+	int server;
+
+	begin();
+	server = local_server();
+	ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last_fd != -1);
+	prove_as(8, "ann");
+	CU_ASSERT(!answered() && a.nfor_room == 1);
+	CU_ASSERT_STRING_EQUAL(request_reply()->peer_password, "");
+	close(accept(server, NULL, NULL));
+	for (int i = 0; i < 1000 && nanswers == 1; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT(nanswers == 2 && last.verdict == AUTH_VERDICT_OK);
+	CU_ASSERT_STRING_EQUAL(last.peer_password, "secret");
+	close(accept(server, NULL, NULL));
+	end_local(server);
+}
+
+/* This process may open MORE descriptors; -1: as many as before. */
+static void allow_descriptors(int more)
+{
+	static struct rlimit before;
+	struct rlimit now;
+	int next;
+
+	if (more == -1) {
+		CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+		return;
+	}
+	getrlimit(RLIMIT_NOFILE, &before);
+	now = before;
+	next = dup(0);
+	close(next);
+	now.rlim_cur = (rlim_t)(next + more);
+	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+/* That authd has no descriptor left says nothing about the server. */
+static void test_local_shortage(void)
+{
+	int server;
+
+	begin();
+	server = local_server();
+	allow_descriptors(0);
+	ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE) && strstr(last.reason, "raise LimitNOFILE") != NULL);
+	CU_ASSERT(!local_is_down());
+	allow_descriptors(-1);
+	ask(8, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last_fd != -1);
+	end_local(server);
+}
+
+/* The worker does not read: messages of LEN bytes, until one has to wait, or all would be too many. Their number. */
+static unsigned fill(size_t len, bool all)
+{
+	static struct msgw m;
+	static const char filler[8192];
+	unsigned n = 0;
+
+	do {
+		msgw_begin(&m, AUTH_CROWDED);
+		msgw_bytes(&m, filler, len);
+		n++;
+	} while (chan_send(w.chan, &m, -1) == 0 && (all || chan_queued(w.chan) == 0));
+	return n;
+}
+
+/* A reply whose descriptor cannot wait with it goes without, and one that cannot go at all leaves no session. */
+static void test_reply_not_sent(void)
+{
+	int server;
+
+	begin();
+	server = local_server();
+	CU_ASSERT(fill(8192, false) > 1);
+	allow_descriptors(1); /* for the connection, not for its copy in the queue */
+	ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	allow_descriptors(-1);
+	for (int i = 0; i < 1000 && nanswers == 0; i++)
+		ev_run(a.ctx.loop, EVRUN_NOWAIT);
+	CU_ASSERT(nanswers == 1 && last.verdict == AUTH_VERDICT_OK && last.local_server && last_fd == -1);
+	close(accept(server, NULL, NULL));
+	CU_ASSERT(fill(8192, true) > 1 && fill(16, true) > 1);
+	ask(8, AUTH_MECH_PASSWORD, "ann", "secret");
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	CU_ASSERT_EQUAL(nanswers, 1);
+	end_local(server);
 }
 
 /* When the first login waits for room, the worker is also asked which logins have arrived. */
@@ -2199,12 +2469,19 @@ static const struct unit_case cases[] = {
 	{ "spawn is awaited", test_spawn_awaited },
 	{ "credentials for the peer", test_lent },
 	{ "hosts that are down, or unknown", test_hosts },
+	{ "not the first mailhost", test_not_first },
+	{ "not the first mailhost, and nothing is forwarded", test_not_first_without_proxy },
+	{ "a local server, and the option replicated", test_local_server_of_replicated },
 	{ "an address that never comes", test_address_timer },
 	{ "room at a slow peer", test_room_at_a_slow_peer },
 	{ "a stop while one waits for room", test_room_after_stop },
 	{ "too many wait for room", test_held_full },
 	{ "a hash is computed once", test_hash_once },
 	{ "workers are asked who has arrived", test_crowded_said },
+	{ "the queue of the local server", test_local_queue },
+	{ "nothing lent is left in that queue", test_nothing_lent_in_line },
+	{ "no descriptor for the local server", test_local_shortage },
+	{ "a reply that is not sent", test_reply_not_sent },
 	{ "a worker that asks without end", test_too_many_requests },
 	{ "a worker with sessions without end", test_too_many_sessions },
 	{ "claimed sessions", test_claimed_sessions },

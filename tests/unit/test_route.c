@@ -189,10 +189,37 @@ static void test_route_cut(void)
 	}
 }
 
+/* Whether mailhost names another node first: also where nothing is forwarded, whether it is well-formed or not. */
+static void test_route_later(void)
+{
+	static const struct {
+		const char *mailhost;
+		bool later;
+	} t[] = { { NULL, false }, { " \t", false }, { "self", false }, { "self self:99", false },
+		{ "SELF. nodeb", false }, { "self:x", true }, { "nodeb", true }, { " nodeb self", true },
+		{ "nodeb:x self", true }, { ":143", true } };
+	static const struct route_protocol ports[] = { { "imap", 143, 0, 1, { 143 } } };
+	struct route r;
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		for (unsigned on = 0; on < 2; on++) {
+			const struct route_rules rules = { .protocols = ports,
+				.nprotocols = 1,
+				.proxy_on = on != 0,
+				.self = { "self", "" } };
+
+			if (route_decide(&r, t[i].mailhost, &rules))
+				ASSERT_AT(r.later == t[i].later, t[i].mailhost);
+			else
+				ASSERT_AT(on != 0 && strchr(t[i].mailhost, ':') != NULL, t[i].mailhost);
+		}
+}
+
 static const struct unit_case cases[] = {
 	{ "route", test_route },
 	{ "ports", test_route_ports },
 	{ "cut at every byte", test_route_cut },
+	{ "another node is first", test_route_later },
 	{ NULL, NULL },
 };
 

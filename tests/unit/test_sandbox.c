@@ -61,6 +61,7 @@ static bool watch_tells(void)
 /* 0: all is well; else the number of the failed step. */
 static int inside(void)
 {
+	char name[] = "program";
 	iconv_t cd;
 	int fd;
 
@@ -87,6 +88,9 @@ static int inside(void)
 	if (!watch_tells())
 		return 10;
 	tzset();
+	execv(in_top("Maildir/cur/program"), (char *[]){ name, NULL });
+	if (errno != EACCES) /* ENOEXEC: it was read, and is none */
+		return 11;
 	return 0;
 }
 
@@ -139,7 +143,8 @@ static void test_sandbox(void)
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
 		CU_ASSERT_EQUAL(mkdir(in_top(dirs[i]), 0700), 0);
 	CU_ASSERT_EQUAL(symlink(in_top("far"), in_top("Maildir/.Linked")), 0);
-	CU_ASSERT(make_file("secret"));
+	CU_ASSERT(make_file("secret") && make_file("Maildir/cur/program"));
+	CU_ASSERT_EQUAL(chmod(in_top("Maildir/cur/program"), 0700), 0);
 	in = run(inside);
 	out = run(outside);
 	if (in == 100)

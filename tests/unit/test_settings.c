@@ -14,6 +14,8 @@
 
 #include "lib/mem.h"
 #include "lib/net.h"
+#include "settings/local_server.h"
+#include "settings/peer_header.h"
 #include "settings/peer_tls.h"
 #include "settings/pool_secret.h"
 #include "settings/settings_doc.h"
@@ -758,6 +760,129 @@ static void test_peer_tls(void)
 }
 
 /* With one configuration for all nodes, PROXY_TLS has to fit what they accept. */
+static void test_send_id(void)
+{
+	static const char *const bad[] = { "192.0.2", "192.0.2.7.", "192.0.2.0/33", "2001:db8::/129", "a=b",
+		"*.example.org", "a.test:143", ".", "*", "all()" };
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	char text[200];
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(text, sizeof(text), "proxy = { PROXY_SEND_ID = \"a.test %s\"; }; imapd = { };", bad[i]);
+		CU_ASSERT_PTR_NULL(load(text, BARE, &errors, &warnings));
+		snprintf(text, sizeof(text), "PROXY_SEND_ID: %s is not a host", bad[i]);
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), text));
+		str_clear(&errors);
+	}
+	/* Users and accounts are missing, too. */
+	CU_ASSERT_PTR_NULL(load("proxy = { PROXY_SEND_ID = [\"a.test\", \".b.test\", \"7.test\", \"192.0.2.0/24\", "
+	                        "\"2001:db8::7\", \"a_b-c.test.\"]; }; imapd = { };",
+	    BARE, &errors, &warnings));
+	CU_ASSERT_PTR_NULL(strstr(str_cstr(&errors), "PROXY_SEND_ID"));
+	str_fini(&errors);
+	str_fini(&warnings);
+}
+
+static void test_peer_header(void)
+{
+	static const char *const bad[] = { "a.test", "a.test=", "a.test=v3", "=v1", "192.0.2.0/33=v1",
+		"a.test=v1=", "*=v2" };
+	static const char list[] = "a.test=v1 .a.test=v2 192.0.2.9=none 192.0.2.0/24=V2 2001:db8::/32=v1";
+	static const struct {
+		const char *host, *addr;
+		unsigned version;
+	} t[] = { { "a.test", "192.0.2.9", 1 }, { "x.A.test.", "10.0.0.1", 2 }, { "b", "192.0.2.9", 0 },
+		{ "b", "192.0.2.8", 2 }, { "b", "2001:db8::7", 1 }, { "b", "10.0.0.1", 0 }, { "test", "10.0.0.1", 0 } };
+	struct str errors = STR_INIT, warnings = STR_INIT;
+	char text[200];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct net_addr a;
+
+		net_addr_parse(&a, t[i].addr, 143);
+		CU_ASSERT_EQUAL(peer_header_of(list, t[i].host, &a), t[i].version);
+		CU_ASSERT_EQUAL(peer_header_of("", t[i].host, &a), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		snprintf(text, sizeof(text), "proxy = { PROXY_PROTOCOL_SEND = \"b.test=v2 %s\"; }; imapd = { };",
+		    bad[i]);
+		CU_ASSERT_PTR_NULL(load(text, BARE, &errors, &warnings));
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), "is not a host or network with =v1"));
+		str_clear(&errors);
+	}
+	/* Users and accounts are missing, too. */
+	snprintf(text, sizeof(text), "proxy = { PROXY_PROTOCOL_SEND = \"%s\"; }; imapd = { };", list);
+	CU_ASSERT_PTR_NULL(load(text, BARE, &errors, &warnings));
+	CU_ASSERT_PTR_NULL(strstr(str_cstr(&errors), "PROXY_PROTOCOL_SEND"));
+	str_fini(&errors);
+	str_fini(&warnings);
+}
+
+static void test_local_server(void)
+{
+	static const struct {
+		const char *text;
+		int kind; /* -1: refused */
+		const char *ip;
+		unsigned port;
+	} rows[] = {
+		{ "", LOCAL_SERVER_BUILTIN, "", 0 },
+		{ "builtin", LOCAL_SERVER_BUILTIN, "", 0 },
+		{ "inet:127.0.0.1:10143", LOCAL_SERVER_INET, "127.0.0.1", 10143 },
+		{ "inet:[::1]:65535", LOCAL_SERVER_INET, "::1", 65535 },
+		{ "unix:/run/x y", LOCAL_SERVER_UNIX, "", 0 },
+		{ "Builtin", -1, "", 0 },
+		{ "inet:", -1, "", 0 },
+		{ "inet:127.0.0.1", -1, "", 0 },
+		{ "inet:127.0.0.1:", -1, "", 0 },
+		{ "inet:127.0.0.1:0", -1, "", 0 },
+		{ "inet:127.0.0.1:65536", -1, "", 0 },
+		{ "inet:::1:143", -1, "", 0 },
+		{ "inet:[::1:143", -1, "", 0 },
+		{ "inet:localhost:143", -1, "", 0 },
+		{ "inet:[fe80::1%lo]:143", -1, "", 0 },
+		{ "inet:127.0.0.1:143 ", -1, "", 0 },
+		{ "unix:", -1, "", 0 },
+		{ "unix:run/x", -1, "", 0 },
+		{ "exec:/bin/true", LOCAL_SERVER_EXEC, "", 0 },
+		{ "exec:true", -1, "", 0 },
+		{ "exec:", -1, "", 0 },
+		{ "exec:/a\nb", -1, "", 0 },
+		{ "exec:/1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16", LOCAL_SERVER_EXEC, "", 0 },
+		{ "exec:/1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17", -1, "", 0 },
+	};
+	static struct local_server_command command;
+	struct local_server s;
+	char ip[NET_IP_TEXT_MAX], path[256];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		bool good = local_server_parse(&s, rows[i].text) == NULL;
+
+		CU_ASSERT_EQUAL(good, rows[i].kind != -1);
+		if (!good || rows[i].kind == -1)
+			continue;
+		CU_ASSERT_EQUAL((int)s.kind, rows[i].kind);
+		if (s.kind == LOCAL_SERVER_INET) {
+			CU_ASSERT_STRING_EQUAL(net_addr_text(&s.addr, ip), rows[i].ip);
+			CU_ASSERT_EQUAL(s.addr.port, rows[i].port);
+		}
+	}
+	CU_ASSERT_PTR_NULL(local_server_parse(&s, "exec:/a  b c "));
+	local_server_words(&s, &command);
+	CU_ASSERT_STRING_EQUAL(command.argv[0], "/a");
+	CU_ASSERT_STRING_EQUAL(command.argv[1], "b");
+	CU_ASSERT_STRING_EQUAL(command.argv[2], "c");
+	CU_ASSERT_PTR_NULL(command.argv[3]);
+	for (size_t len = 100; len < 120; len++) { /* of the path */
+		snprintf(path, sizeof(path), "unix:/%0*d", (int)len - 1, 0);
+		CU_ASSERT_EQUAL(local_server_parse(&s, path) == NULL, len < sizeof(s.sun.sun_path));
+	}
+	for (size_t len = 0; len <= strlen("inet:[::1]:14"); len++) { /* cut at every byte */
+		snprintf(path, sizeof(path), "%.*s", (int)len, "inet:[::1]:14");
+		CU_ASSERT_EQUAL(local_server_parse(&s, path) == NULL, len == 0 || len >= strlen("inet:[::1]:1"));
+	}
+}
+
 static void test_peer_tls_of_ours(void)
 {
 	static const struct {
@@ -926,6 +1051,17 @@ static void test_known(void)
 		    "t.conf:2: imapd-ssl.TLS_CIPHER_LIST: OpenSSL knows no cipher in it that has forward secrecy; see "
 		    "openssl ciphers -v 'AES128-SHA', or remove the line\n",
 		    "" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_CIPHER_LIST = \"ALL:@SECLEVEL=0\"; };", "",
+		    "t.conf:2: imapd-ssl.TLS_CIPHER_LIST: @SECLEVEL=0 lets weak keys and signatures count (RSA with "
+		    "512 bits, MD5), those of clients' certificates, too; remove it\n" },
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; IMAPDSTARTTLS = 0; SSLPORT = \"\"; };", "",
+		    "t.conf: imapd-ssl.IMAP_TLS_REQUIRED = 1, and clients have no way to TLS (STARTTLS is off, SSLPORT "
+		    "is closed): all but those of this machine and of PROXY_TRUSTED are refused; switch one of them "
+		    "on, or set this to 0\n" },
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; IMAPDSTARTTLS = 0; };", "", "" },
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; IMAPDSTARTTLS = 0; SSLPORT = \"\"; "
+		  "IMAP_TLS_REQUIRED = 0; };",
+		    "", "" },
 		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "",
 		    "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"imap4REV1 idle UTF8=ACCEPT\"; };", "",
@@ -1585,8 +1721,9 @@ static const struct unit_case cases[] = { { "defaults", test_defaults }, { "tabl
 	{ "names", test_names }, { "bad values", test_bad_values }, { "trusted networks", test_trusted },
 	{ "ports with headers", test_header_ports }, { "known names", test_known }, { "TLS groups", test_tls_groups },
 	{ "TLS towards peers", test_peer_tls }, { "TLS between our nodes", test_peer_tls_of_ours },
-	{ "quotas of directories", test_quotas }, { "login mechanisms", test_mechanisms },
-	{ "master user", test_master }, { "no userdb yet", test_no_userdb },
+	{ "who may know the client", test_send_id }, { "who is sent headers", test_peer_header },
+	{ "the local server", test_local_server }, { "quotas of directories", test_quotas },
+	{ "login mechanisms", test_mechanisms }, { "master user", test_master }, { "no userdb yet", test_no_userdb },
 	{ "every known name", test_every_known_name }, { "environment", test_environment },
 	{ "same host", test_same_host }, { "include", test_include }, { "pool secret", test_secret },
 	{ "several pool secrets", test_secrets }, { "cut at every byte", test_cut }, { "any order", test_any_order },

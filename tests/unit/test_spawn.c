@@ -106,6 +106,7 @@ static void fake_server(int fd, const struct session_start *start)
 }
 
 session_server_fn *const spawn_servers[PROTOCOL_COUNT] = { [PROTOCOL_POP3] = fake_server };
+const char *const spawn_context_variables[PROTOCOL_COUNT] = { [PROTOCOL_POP3] = "UTF8" };
 
 /* The other ends */
 
@@ -179,13 +180,26 @@ static bool expect_logged(int sock, const char *text)
 	return false;
 }
 
-static void start_spawn(void)
+static const char *program; /* of LOCAL_POP3; NULL: none */
+
+static int write_settings(void)
 {
 	struct settings *set = settings_defaults();
-	int c[2], l[2], sl[2], fd = settings_write(set, SETTINGS_FOR_SPAWN);
+	int fd;
+
+	set->has[PROTOCOL_POP3] = true;
+	if (program != NULL)
+		account_set(&set->pop3d_LOCAL_POP3, program);
+	fd = settings_write(set, SETTINGS_FOR_SPAWN);
+	settings_free(&set);
+	return fd;
+}
+
+static void start_spawn(void)
+{
+	int c[2], l[2], sl[2], fd = write_settings();
 	struct msgr r;
 
-	settings_free(&set);
 	CU_ASSERT_NOT_EQUAL_FATAL(fd, -1);
 	CU_ASSERT_EQUAL_FATAL(msg_pair(c), 0);
 	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, l), 0);
@@ -244,6 +258,7 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 		.generation = generation,
 		.protocol = PROTOCOL_POP3,
 		.account = a,
+		.program = program != NULL,
 		.tls = true,
 		.tls_words = "TLSv1.3:X",
 	};
@@ -254,10 +269,14 @@ static void send_ticket(unsigned n, uint64_t generation, uint32_t uid)
 	account_fini(&a);
 }
 
+static const char *context = "UTF8";
+
 static void send_handoff(unsigned n, bool relayed, const char *leftover, int fd)
 {
-	handoff_write(&out,
-	    &(struct handoff_client){ 100 + n, relayed, { (uint8_t)n }, "UTF8", leftover, strlen(leftover) });
+	struct handoff_client m = { 100 + n, relayed, { (uint8_t)n }, "", leftover, strlen(leftover) };
+
+	str_copy(m.context, sizeof(m.context), context);
+	handoff_write(&out, &m);
 	CU_ASSERT_EQUAL(msg_send(worker, &out, fd), 0);
 }
 
@@ -543,6 +562,58 @@ static void test_relayed(void)
 	end_spawn();
 }
 
+/* What the program prints has NAME=VALUE; all is read. */
+static bool program_has(int stream, const char *variable)
+{
+	static char all[8192];
+	size_t n = 0;
+	ssize_t got;
+
+	fcntl(stream, F_SETFL, 0);
+	patience(stream, 5);
+	while ((got = recv(stream, all + n, sizeof(all) - 1 - n, 0)) > 0)
+		n += (size_t)got;
+	all[n] = '\0';
+	return got == 0 && strstr(all, variable) != NULL;
+}
+
+/* A worker that was taken over chooses nothing of what the program gets: no descriptor, no text of its own. */
+static void test_program(void)
+{
+	static const char *const bad[] = { "UTF8 x", "() { :; }", "\xff" };
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r;
+	uint32_t request;
+	bool started;
+	int stream;
+
+	program = "exec:/usr/bin/env";
+	start_spawn();
+	send_ticket(1, GENERATION, user_uid);
+	send_handoff(1, true, "not for it", -1);
+	CU_ASSERT_EQUAL_FATAL(unit_recv(worker, buf, &r, &stream), 1);
+	CU_ASSERT(r.type == HANDOFF_REPLY && handoff_reply_read(&r, &request, &started) && request == 101 && started);
+	CU_ASSERT_NOT_EQUAL_FATAL(stream, -1);
+	CU_ASSERT(program_has(stream, "\nUTF8=UTF8\n"));
+	close(stream);
+	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+		context = bad[i];
+		send_ticket(2 + i, GENERATION, user_uid);
+		send_handoff(2 + i, true, "", -1);
+		expect_reply(2 + i, false);
+	}
+	context = "UTF8";
+	CU_ASSERT(expect_logged(log_sock, "names a tag that none of ours has"));
+	send_ticket(8, GENERATION, user_uid);
+	close(hand_over(8, ""));
+	expect_reply(8, false);
+	send_ticket(9, GENERATION, 1); /* below MIN_UID, or another's */
+	send_handoff(9, true, "", -1);
+	expect_reply(9, false);
+	end_spawn();
+	program = NULL;
+}
+
 static void test_crash(void)
 {
 	char said[128];
@@ -812,6 +883,7 @@ BOTH(test_serve)
 BOTH(test_early_client)
 BOTH(test_refused)
 BOTH(test_no_client)
+BOTH(test_program)
 BOTH(test_crash)
 BOTH(test_unlogged)
 BOTH(test_alone)
@@ -828,6 +900,7 @@ static const struct unit_case cases[] = {
 	{ "refusals", test_refused_both },
 	{ "a hand-over without a client", test_no_client_both },
 	{ "a client that is relayed", test_relayed },
+	{ "a program", test_program_both },
 	{ "crashes", test_crash_both },
 	{ "an end that the log did not take", test_unlogged_both },
 	{ "a session server starts no process", test_alone_both },

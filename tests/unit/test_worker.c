@@ -17,6 +17,23 @@ static const struct login_dialect *const dialects[PROTOCOL_COUNT] = {
 };
 
 static int client_end;
+static unsigned breaks;  /* of the loop */
+static unsigned staying; /* clients that are to be let go, besides those that there are */
+
+void __real_ev_break(struct ev_loop *loop, int how);
+void __wrap_ev_break(struct ev_loop *loop, int how);
+void __wrap_ev_break(struct ev_loop *loop, int how)
+{
+	breaks++;
+	__real_ev_break(loop, how);
+}
+
+unsigned __real_relays_count_staying(const struct relays *r);
+unsigned __wrap_relays_count_staying(const struct relays *r);
+unsigned __wrap_relays_count_staying(const struct relays *r)
+{
+	return __real_relays_count_staying(r) + staying;
+}
 
 static void say(const char *text)
 {
@@ -72,8 +89,8 @@ static void answer_wrong(uint32_t request)
 	turns();
 }
 
-/* authd's answer to REQUEST: the mail is here. */
-static void answer_here(uint32_t request)
+/* authd's answer to REQUEST: the mail is here, and a PROGRAM that is not ours serves it, or ours does. */
+static void answer_served_by(uint32_t request, bool program)
 {
 	static struct msgw m;
 	struct auth_reply *a = auth_reply_new();
@@ -85,10 +102,17 @@ static void answer_here(uint32_t request)
 	str_copy(a->session_id, sizeof(a->session_id), "0123456789abcdef");
 	str_copy(a->name, sizeof(a->name), "u");
 	a->local = true;
+	a->local_server = program;
+	a->peer_ms = program ? 10000 : 0;
 	auth_reply_write(&m, a);
 	CU_ASSERT_EQUAL(msg_send(authd_end, &m, -1), 0);
 	auth_reply_free(&a);
 	turns();
+}
+
+static void answer_here(uint32_t request)
+{
+	answer_served_by(request, false);
 }
 
 static void send_handoff_reply(uint32_t request, bool ok, int stream)
@@ -203,6 +227,29 @@ static void test_nobody_waits_for_authd_without_a_master(void)
 	on_sweep(w->ctx.loop, &w->sweep, 0);
 	turns();
 	CU_ASSERT_EQUAL(strncmp(told(), "b NO [UNAVAILABLE]", 18), 0);
+	teardown();
+}
+
+/* A worker that is replaced ends when it has let the clients of a peer that died go, which shall not all come back at
+ * once; one that stops does not wait for them. */
+static void test_retiring_worker_lets_go(void)
+{
+	setup();
+	shutdown(client_end, SHUT_RDWR);
+	turns();
+	CU_ASSERT_EQUAL(w->env.nlogins, 0);
+	staying = 3;
+	breaks = 0;
+	hooks.retire(&w->ctx);
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT_EQUAL(breaks, 0);
+	staying = 0;
+	on_sweep(w->ctx.loop, &w->sweep, 0);
+	CU_ASSERT_EQUAL(breaks, 1);
+	staying = 3;
+	hooks.stop(&w->ctx);
+	CU_ASSERT_EQUAL(breaks, 2);
+	staying = 0;
 	teardown();
 }
 
@@ -359,6 +406,58 @@ static void test_handoff_ends(void)
 	turns();
 	CU_ASSERT_PTR_NULL(w->env.logins);
 	CU_ASSERT(next(authd_end, SESSION_END, &r));
+	teardown();
+}
+
+/* The client's login went to spawn, which is to start a program for it. */
+static void begin_program(void)
+{
+	setup();
+	told();
+	say("a LOGIN u p\r\n");
+	answer_served_by(asked("u"), true);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_HANDOFF);
+}
+
+/* The session of a program is the worker's from the beginning: a new authd has to hear of it, or nothing counts it. */
+static void test_new_authd_while_a_program_starts(void)
+{
+	struct session_have m;
+	struct msgr r;
+
+	begin_program();
+	on_master(w->ctx.loop, NULL, 0);
+	turns();
+	CU_ASSERT(next(authd_end, SESSION_HAVE, &r));
+	CU_ASSERT(session_have_read(&r, &m) && m.session == 7);
+	CU_ASSERT_STRING_EQUAL(m.user, "u");
+	teardown();
+
+	begin_handoff();
+	on_master(w->ctx.loop, NULL, 0);
+	turns();
+	CU_ASSERT_FALSE(next(authd_end, SESSION_HAVE, &r));
+	teardown();
+}
+
+/* It has no address that a header of the PROXY protocol could name, and expects none, whatever row its host is in. */
+static void test_program_gets_no_header(void)
+{
+	static struct handoff_client h;
+	struct msgr r;
+	char buf[100];
+	int fd[2];
+
+	begin_program();
+	unit_set(&w->ctx.set->proxy_PROXY_PROTOCOL_SEND, LOCAL_SERVER_HOST "=v1");
+	CU_ASSERT_FATAL(next(spawn_end, HANDOFF, &r));
+	CU_ASSERT(handoff_read(&r, &h) && h.relayed);
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	send_handoff_reply(h.request, true, fd[0]);
+	close(fd[0]);
+	CU_ASSERT_EQUAL(w->env.logins->state, LOGIN_PEER);
+	CU_ASSERT_EQUAL(recv(fd[1], buf, sizeof(buf), MSG_DONTWAIT), -1);
+	close(fd[1]);
 	teardown();
 }
 
@@ -891,6 +990,30 @@ static void test_certificates_come_before_clients(void)
 	}
 }
 
+/* Certificates that are renewed all the time, or told again and again, do not keep clients out. */
+static void test_certificates_without_end(void)
+{
+	struct chan *key;
+	unsigned looks;
+	int fd[2];
+
+	setup();
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	key = msg_channel_open(w->ctx.loop, fd[1], on_nothing, on_end, NULL);
+	begin_opening(w);
+	certificates_channel(w->env.certificates, fd[0]);
+	on_go(&w->ctx);
+	for (looks = 0; looks < 1000 && w->waits_to_open; looks++) {
+		w->came++; /* as if some had come or gone since */
+		ev_feed_event(w->ctx.loop, &w->opening, EV_TIMER);
+		turns();
+	}
+	CU_ASSERT_EQUAL(looks, OPENING_LOOKS);
+	CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_TAKING);
+	chan_free(&key);
+	teardown();
+}
+
 static const struct unit_case cases[] = {
 	{ "greeting and goodbye", test_greeting_and_goodbye },
 	{ "commands while authd is asked", test_commands_while_authd_is_asked },
@@ -904,6 +1027,9 @@ static const struct unit_case cases[] = {
 	{ "the sweep and the second try come in one turn", test_sweep_and_retry_in_one_turn },
 	{ "a new authd and the second try come in one turn", test_new_authd_and_retry_in_one_turn },
 	{ "the deadline and the second try come in one turn", test_timeout_while_retry_is_pending },
+	{ "a retiring worker lets clients go", test_retiring_worker_lets_go },
+	{ "a new authd while a program starts", test_new_authd_while_a_program_starts },
+	{ "a program gets no header", test_program_gets_no_header },
 	{ "nobody waits for an authd without a master", test_nobody_waits_for_authd_without_a_master },
 	{ "a client leaves while authd is asked", test_client_leaves_while_authd_is_asked },
 	{ "a half-close behind commands", test_half_close_behind_commands },
@@ -940,6 +1066,7 @@ static const struct unit_case cases[] = {
 	{ "coded: the peer is this node", test_peer_is_this_node_coded },
 	{ "TLS: the peer is this node", test_peer_is_this_node_tls },
 	{ "certificates come before clients", test_certificates_come_before_clients },
+	{ "certificates without end", test_certificates_without_end },
 	{ NULL, NULL },
 };
 

@@ -89,6 +89,7 @@ static inline void rig_free(void)
 	stranger_limits_fini(&w->strangers);
 	certificates_free(&w->env.certificates);
 	tls_peers_free(&w->env.tls_peers);
+	source_free(&w->env.source);
 	for (int i = 0; i < PROTOCOL_COUNT * LOGIN_GREETINGS; i++)
 		str_fini(&w->env.greeting[i / LOGIN_GREETINGS][i % LOGIN_GREETINGS]);
 	settings_free(&w->ctx.set);
