@@ -81,7 +81,7 @@ static void log_expunged(struct imap_session *s, size_t i)
 /* Deletes the messages with \Deleted (of those in ONLY, unless NULL). */
 static enum md_err expunge(struct imap_session *s, const struct imap_set *only)
 {
-	enum md_err first = MD_OK;
+	enum md_err first = MD_OK, last;
 
 	s->work.finish = true;
 	for (size_t i = 0; i < md_box_count(s->box) && work_do(&s->work, WORK_MESSAGE); i++) {
@@ -96,7 +96,8 @@ static enum md_err expunge(struct imap_session *s, const struct imap_set *only)
 		if (e != MD_OK && first == MD_OK)
 			first = e;
 	}
-	return first;
+	last = md_box_flush(s->box);
+	return first != MD_OK ? first : last;
 }
 
 enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)

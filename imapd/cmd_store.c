@@ -136,6 +136,8 @@ static enum imap_status store(struct imap_session *s, struct store *st)
 	store_all(s, st);
 	if (s->work.stop != WORK_GOES_ON)
 		return imap_stopped(s, "STORE");
+	if (st->failed == MD_OK)
+		st->failed = md_box_flush(s->box);
 	if (st->failed != MD_OK)
 		return imap_md_no(s, st->failed, "STORE", "NONEXISTENT");
 	if (st->limited)

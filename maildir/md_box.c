@@ -541,6 +541,7 @@ static int rename_flags(struct md_box *box, struct md_msg *m, unsigned flags)
 			md_size_came(box->root, box->folder, to.data, bytes);
 		}
 		md_msg_set_name(box, m, to.data + 4);
+		box->unsynced |= m->in_new ? MD_SYNC_NEW : 0;
 		m->flags = (uint8_t)flags;
 		m->in_new = false;
 	}
@@ -602,6 +603,8 @@ enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsign
 	if (m->gone)
 		return gone(box, m);
 	e = store_flags(box, m, how, flags);
+	if (e == MD_OK)
+		box->unsynced |= MD_SYNC_CUR; /* another session that set the same flags may not have synced them yet */
 	RACE("store: flags are stored, keywords not yet");
 	if (e == MD_OK && (nkw != 0 || how == MD_STORE_SET))
 		e = md_kw_store(box, m, how, kw, nkw);
@@ -623,6 +626,7 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 		RACE("expunge: the name is known");
 		if (unlinkat(box->fd, path.data, 0) == 0) {
 			md_size_left(box->root, box->folder, path.data, bytes);
+			box->unsynced |= m->in_new ? MD_SYNC_NEW : MD_SYNC_CUR;
 			e = MD_GONE;
 			break;
 		}
@@ -647,6 +651,28 @@ enum md_err md_box_expunge(struct md_box *box, size_t i)
 		md_kw_forget(box->fd, m->name, m->base_len);
 	md_msg_gone(box, m);
 	return MD_OK;
+}
+
+enum md_err md_box_flush(struct md_box *box)
+{
+	static const struct {
+		unsigned bit;
+		const char *sub;
+	} dirs[] = { { MD_SYNC_NEW, "new" }, { MD_SYNC_CUR, "cur" }, { MD_SYNC_KEYWORDS, MD_KW_DIR } };
+	enum md_err e = MD_OK;
+
+	for (size_t i = 0; e == MD_OK && i < ARRAY_LEN(dirs); i++) {
+		if ((box->unsynced & dirs[i].bit) == 0)
+			continue;
+		if (md_sync_dir(box->fd, dirs[i].sub) == 0)
+			box->unsynced &= ~dirs[i].bit;
+		else
+			e = md_fail(box->root, md_errno_dir(errno), errno,
+			    "cannot sync %s/ of folder %s, so a power failure may undo what was changed: check the "
+			    "file system",
+			    dirs[i].sub, md_folder_text(box->folder));
+	}
+	return md_folder_gone(box->root, box->fd, box->folder, e);
 }
 
 enum md_err md_status(struct md_root *r, const char *folder, struct md_status *st)

@@ -124,7 +124,8 @@ bool md_count_octets(int fd, uint64_t *octets_out);
 enum md_store { MD_STORE_SET, MD_STORE_ADD, MD_STORE_REMOVE };
 
 /* Changes flags and keywords of message I. FLAGS: MD_ bits. KW: NKW indices, any order. MD_STORE_SET replaces both.
- * The view has the result, including changes by others meanwhile, which also mark the message changed.
+ * The view has the result, including changes by others meanwhile, which also mark the message changed. It survives the
+ * process; md_box_flush() makes it survive a power failure.
  * MD_OK; MD_GONE (it is marked gone); MD_LIMIT (only for this message: its file's name is too long); MD_READONLY,
  * MD_FULL, MD_PERM, MD_IO. */
 enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsigned flags, const uint32_t *kw,
@@ -132,6 +133,11 @@ enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsign
 /* Deletes the file of message I and marks it gone (also MD_OK if it was gone already).
  * MD_OK, MD_READONLY, MD_PERM, MD_IO. */
 enum md_err md_box_expunge(struct md_box *box, size_t i) MUST_CHECK;
+/* Syncs what md_box_store() and md_box_expunge() changed, each directory once: only then a power failure undoes none of
+ * it. Call it when a command has changed all its messages, before the client hears that it is done.
+ * MD_OK; MD_NOFOLDER: the folder was deleted meanwhile; MD_IO and others: the changes are made, and show, but may be
+ * undone. */
+enum md_err md_box_flush(struct md_box *box) MUST_CHECK;
 
 struct md_status {
 	uint32_t messages, recent, unseen, uidnext, uidvalidity;

@@ -33,6 +33,8 @@ struct md_msg {
 	int64_t octets;      /* with CRLF; MD_UNKNOWN until asked: use md_box_octets() */
 };
 
+enum { MD_SYNC_NEW = 1, MD_SYNC_CUR = 2, MD_SYNC_KEYWORDS = 4 };
+
 /* For IMAP a view has UIDs and keywords and follows changes by others (md_box_open()); for POP3 it is made once, from
  * files only (md_box_open_files()), and just marks what is gone. */
 struct md_box {
@@ -55,9 +57,10 @@ struct md_box {
 	bool force_scan;                       /* only another scan can settle what was seen */
 	/* There are messages that the view can no longer show, see join() in md_assign.c. */
 	bool incomplete;
-	size_t flagged;   /* messages marked changed that no md_box_sync() has counted yet */
-	size_t dropped;   /* messages gone that the UID list still has */
-	int64_t retry_ms; /* when UIDs could not be recorded last */
+	size_t flagged;    /* messages marked changed that no md_box_sync() has counted yet */
+	size_t dropped;    /* messages gone that the UID list still has */
+	int64_t retry_ms;  /* when UIDs could not be recorded last */
+	unsigned unsynced; /* MD_SYNC_ bits: directories with changes of ours that md_box_flush() has not synced yet */
 	/* of md_keyword.c */
 	size_t kw_pending; /* updates that are not in :list yet */
 	bool kw_unsure;    /* one of them could not be read: another time it may be */

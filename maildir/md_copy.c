@@ -316,7 +316,7 @@ static enum md_err move_across(struct copy *c, const size_t *idx, size_t nidx, s
 	e = copy_bytes_of_all(c, idx, nidx, out);
 	for (size_t i = 0; e == MD_OK && i < out->n; i++)
 		e = md_box_expunge(c->box, md_box_find(c->box, out->from[i]));
-	return e;
+	return e == MD_OK ? md_box_flush(c->box) : e;
 }
 
 static enum md_err move_all(struct copy *c, const size_t *idx, size_t nidx, struct md_copied *out)
@@ -328,7 +328,6 @@ static enum md_err move_all(struct copy *c, const size_t *idx, size_t nidx, stru
 		for (size_t i = 0; i < c->n; i++)
 			if (c->it[i].placed)
 				mark_moved(c->box, &c->box->msgs[c->it[i].idx], c->it[i].name.data);
-		(void)md_sync_dir(c->box->fd, "cur"); /* the target was synced already */
 	}
 	forget_items(c);
 	return cross ? move_across(c, idx, nidx, out) : e;

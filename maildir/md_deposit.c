@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -196,6 +197,21 @@ static enum md_err write_keywords(struct md_root *r, int tofd, const char *folde
 	return e;
 }
 
+/* Syncs the directories that moved files have left, but not tmp/: what is found there once more is a leftover. */
+static int sync_sources(const struct md_item *it, size_t n)
+{
+	static const char *const sub[] = { "cur", "new" };
+	int rc = 0;
+
+	for (size_t k = 0; rc == 0 && k < ARRAY_LEN(sub); k++)
+		for (size_t i = 0; i < n; i++)
+			if (it[i].placed && !it[i].link && strncmp(it[i].from.data, sub[k], 3) == 0) {
+				rc = md_sync_dir(it[i].fromfd, sub[k]); /* all items have the same */
+				break;
+			}
+	return rc;
+}
+
 enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct md_item *it, size_t n, md_lost_fn *lost,
     void *arg, uint32_t *uidvalidity_out, bool *cross)
 {
@@ -213,7 +229,7 @@ enum md_err md_deposit(struct md_root *r, int tofd, const char *folder, struct m
 		e = write_keywords(r, tofd, folder, it, n);
 		for (size_t i = 0; e == MD_OK && i < n; i++)
 			e = md_goes_on(r, 1, 0) ? place(r, tofd, folder, &it[i], lost, arg, cross) : MD_STOPPED;
-		if (e == MD_OK && md_sync_dir(tofd, "cur") != 0)
+		if (e == MD_OK && (md_sync_dir(tofd, "cur") != 0 || sync_sources(it, n) != 0))
 			e = md_fail(r, md_errno(errno), errno, "cannot sync folder %s", md_folder_text(folder));
 		if (e != MD_OK)
 			undo(r, tofd, folder, it, n);

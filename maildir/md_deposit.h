@@ -1,8 +1,8 @@
 /* The last step of saving, copying and moving: files that are ready elsewhere get UIDs and their places in cur/.
  *
  * Under the folder's lock: the UID list with the new entries is on disk first, then the keywords, then the files are
- * renamed into cur/, which is synced. A crash in between leaves entries without files, which the next scan
- * drops, but never gives one file's UID to another. */
+ * renamed into cur/, which is synced, and then what they left. A crash in between leaves entries without files, which
+ * the next scan drops, but never gives one file's UID to another. */
 #ifndef MAILDIR_MD_DEPOSIT_H
 #define MAILDIR_MD_DEPOSIT_H
 
@@ -12,7 +12,7 @@
 #include "maildir/md.h"
 
 struct md_item {
-	int fromfd;      /* directory that FROM is relative to: borrowed */
+	int fromfd;      /* directory that FROM is relative to, the same for all items of a deposit: borrowed */
 	struct str from; /* path of the file */
 	bool must;       /* a FROM that is gone is a failure (MD_GONE), not just missed */
 	bool link;       /* FROM stays where it is: the file gets a second name */

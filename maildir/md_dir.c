@@ -249,8 +249,8 @@ int md_sync_dir(int dirfd, const char *sub)
 	err = errno;
 	close(fd);
 	errno = err;
-	/* Some file systems have nothing to sync in a directory. */
-	return rc != 0 && err != EINVAL && err != EROFS ? -1 : 0;
+	/* Some file systems have nothing to sync in a directory. EROFS: it has just failed, as it was written to. */
+	return rc != 0 && err != EINVAL ? -1 : 0;
 }
 
 int md_read_file(int dirfd, const char *name, size_t max, struct str *out, struct stat *st)

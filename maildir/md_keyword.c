@@ -524,8 +524,10 @@ enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how,
 	enum md_err e = MD_OK;
 
 	/* Nothing to do if what we know is up to date. */
-	if (set_same(want, m->kw) && !md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR))
+	if (set_same(want, m->kw) && !md_stamp_dirty(&box->at_kw, box->fd, MD_KW_DIR)) {
+		box->unsynced |= want != NULL ? MD_SYNC_KEYWORDS : 0; /* another session may not have synced them yet */
 		goto out;
+	}
 	e = md_lock_take(box->root, box->fd, box->folder, &lock);
 	if (e != MD_OK)
 		goto out;
@@ -536,6 +538,7 @@ enum md_err md_kw_store(struct md_box *box, struct md_msg *m, enum md_store how,
 		want = combine(m->kw, how, kw, nkw);
 		if (!set_same(want, m->kw))
 			e = write_set(box, m, want);
+		box->unsynced |= want != NULL || m->kw != NULL ? MD_SYNC_KEYWORDS : 0;
 	}
 	md_lock_drop(&lock);
 	if (e == MD_OK) {

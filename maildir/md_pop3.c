@@ -400,5 +400,7 @@ enum md_err md_pop3_commit(struct md_pop3 *p, size_t *deleted_out)
 			worst = e;
 	}
 	md_size_flush(p->root);
+	if (*deleted_out != 0 && worst == MD_OK)
+		worst = md_box_flush(p->box);
 	return worst;
 }

@@ -37,8 +37,8 @@ enum md_err md_pop3_read(struct md_pop3 *p, size_t i, int *fd_out) MUST_CHECK;
 /* Gives message I the flag S, for RETR. The command must not fail if this does. */
 enum md_err md_pop3_seen(struct md_pop3 *p, size_t i) MUST_CHECK;
 /* QUIT: deletes the messages that are marked; what cannot be deleted stays marked. *DELETED counts those gone now,
- * whoever deleted them. MD_OK; else MD_PERM, MD_READONLY, MD_STOPPED, MD_IO: some are still there (RFC 1939 section 6:
- * -ERR some deleted messages not removed). */
+ * whoever deleted them. MD_OK: they will not come back; else MD_PERM, MD_READONLY, MD_STOPPED, MD_IO: some are still
+ * there, or may be after a power failure (RFC 1939 section 6: -ERR some deleted messages not removed). */
 enum md_err md_pop3_commit(struct md_pop3 *p, size_t *deleted_out) MUST_CHECK;
 
 #endif

@@ -150,7 +150,8 @@ static enum md_err change(struct md_root *r, const char *folder, bool subscribe)
 		if (subscribe)
 			str_addf(&out, "INBOX%s%s\n", *folder != '\0' ? "." : "", folder);
 		if ((found != 0) != subscribe &&
-		    md_replace_file(r, r->fd, r->fd, SUBSCRIBED_FILE, &out, true, &st) != 0)
+		    (md_replace_file(r, r->fd, r->fd, SUBSCRIBED_FILE, &out, true, &st) != 0 ||
+		        md_sync_dir(r->fd, ".") != 0))
 			e = md_fail(r, md_errno(errno), errno, "cannot write " SUBSCRIBED_FILE);
 	}
 	md_lock_drop(&lock);

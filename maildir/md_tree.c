@@ -369,6 +369,22 @@ static enum md_err missing(struct md_root *r, const char *folder)
 	return md_fail(r, e, 0, "folder %s does not exist", md_folder_text(folder));
 }
 
+/* Renames the folder's directory DIR to TMP. That is synced before its mail is removed, or a power failure could bring
+ * it back with a part of its mail. 0; -1 with errno, and all is as before. */
+static int put_away(struct md_root *r, const char *dir, const char *tmp)
+{
+	int err;
+
+	if (md_rename_new(r->fd, dir, r->fd, tmp) != 0)
+		return -1;
+	if (md_sync_dir(r->fd, ".") == 0)
+		return 0;
+	err = errno;
+	(void)md_rename_new(r->fd, tmp, r->fd, dir);
+	errno = err;
+	return -1;
+}
+
 enum md_err md_tree_delete(struct md_root *r, const char *folder)
 {
 	char dir[MD_FOLDER_MAX + 2];
@@ -393,7 +409,9 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 	/* Renamed out of sight first; if we crash, cleaning tmp/ removes what is left. */
 	rc = fstatat(r->fd, dir, &st, AT_SYMLINK_NOFOLLOW);
 	if (rc == 0)
-		rc = S_ISLNK(st.st_mode) ? unlinkat(r->fd, dir, 0) : md_rename_new(r->fd, dir, r->fd, tmp.data);
+		rc = S_ISLNK(st.st_mode) ? unlinkat(r->fd, dir, 0) : put_away(r, dir, tmp.data);
+	if (rc == 0 && S_ISLNK(st.st_mode))
+		rc = md_sync_dir(r->fd, ".");
 	if (rc != 0)
 		e = md_fail(r, errno == ENOENT ? MD_NOFOLDER : md_errno(errno), errno, "cannot delete folder %s",
 		    md_folder_text(folder));
@@ -401,7 +419,6 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 		md_size_folder_left(r, folder, tmp.data);
 		(void)md_remove_tree(r->fd, tmp.data);
 	}
-	(void)md_sync_dir(r->fd, ".");
 	str_fini(&tmp);
 	return e;
 }
@@ -501,25 +518,33 @@ static void change_uidv(struct md_root *r, int dirfd, const struct step *s)
 		    r->path, md_folder_text(s->to), r->why);
 }
 
+/* Renames all N, or none. */
+static enum md_err rename_all(struct md_root *r, const struct step *step, size_t n)
+{
+	enum md_err e;
+	size_t done = 0;
+	int err;
+
+	while (done < n && step_do(r, step[done].from, step[done].to) == 0)
+		done++;
+	if (done == n && md_sync_dir(r->fd, ".") == 0)
+		return MD_OK;
+	err = errno;
+	e = err == EEXIST || err == ENOTEMPTY ? MD_EXISTS : err == ENOENT ? MD_NOFOLDER : md_errno(err);
+	e = md_fail(r, e, err, "cannot rename folder %s", md_folder_text(step[MIN(done, n - 1)].from));
+	while (done-- > 0)
+		(void)step_do(r, step[done].to, step[done].from);
+	return e;
+}
+
 static enum md_err run(struct md_root *r, struct step *step, size_t n)
 {
 	char dir[MD_FOLDER_MAX + 2];
-	enum md_err e = MD_OK;
-	size_t done = 0;
+	enum md_err e;
 
 	RACE("tree: what to rename is known");
-	while (done < n && step_do(r, step[done].from, step[done].to) == 0)
-		done++;
-	if (done < n) {
-		int err = errno;
-
-		e = err == EEXIST || err == ENOTEMPTY ? MD_EXISTS : err == ENOENT ? MD_NOFOLDER : md_errno(err);
-		e = md_fail(r, e, err, "cannot rename folder %s", md_folder_text(step[done].from));
-		while (done-- > 0)
-			(void)step_do(r, step[done].to, step[done].from);
-		n = 0;
-	}
-	for (size_t i = 0; i < n; i++) {
+	e = rename_all(r, step, n);
+	for (size_t i = 0; e == MD_OK && i < n; i++) {
 		int fd;
 
 		if (md_folder_open(r, step[i].to, &fd) != MD_OK)
@@ -532,7 +557,6 @@ static enum md_err run(struct md_root *r, struct step *step, size_t n)
 			md_size_folder_came(r, step[i].to, dir);
 		}
 	}
-	(void)md_sync_dir(r->fd, ".");
 	return e;
 }
 
