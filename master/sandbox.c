@@ -49,6 +49,16 @@ void sandbox_prepare(void)
 		known.again[i] = is_again(i);
 }
 
+/* True if E of directory FD is a link; some file systems do not tell the type of what they list. */
+static bool is_link(int fd, const struct dirent *e)
+{
+	struct stat st;
+
+	if (e->d_type != DT_UNKNOWN)
+		return e->d_type == DT_LNK;
+	return fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+}
+
 static void allow_links(int rules, const char *maildir, uint64_t fs)
 {
 	DIR *d = opendir(maildir);
@@ -58,7 +68,7 @@ static void allow_links(int rules, const char *maildir, uint64_t fs)
 	if (d == NULL)
 		return;
 	while ((e = readdir(d)) != NULL)
-		if (e->d_type == DT_LNK && fstatat(dirfd(d), e->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode))
+		if (is_link(dirfd(d), e) && fstatat(dirfd(d), e->d_name, &st, 0) == 0 && S_ISDIR(st.st_mode))
 			landlock_allow(rules, dirfd(d), e->d_name, fs);
 	closedir(d);
 }

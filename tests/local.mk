@@ -162,6 +162,7 @@ EXTRA_DIST += tests/unit/test_userdb_command.sh
 UNIT_TESTS += tests/unit/test_sandbox
 tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
 tests_unit_test_sandbox_LDADD = master/libspawn.a $(NODE_LIBS) $(UNIT_LIBS)
+tests_unit_test_sandbox_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=readdir
 
 UNIT_TESTS += tests/unit/test_priv
 tests_unit_test_priv_SOURCES = tests/unit/test_priv.c

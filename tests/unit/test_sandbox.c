@@ -1,6 +1,7 @@
 /* What session servers and login workers still can and no longer can do, each in a process of its own. */
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <iconv.h>
@@ -121,6 +122,11 @@ static int outside(void)
 	return 0;
 }
 
+static int in_linked(void)
+{
+	return make_file("Maildir/.Linked/cur/d") ? outside() : 10;
+}
+
 static int run(int (*steps)(void))
 {
 	int status;
@@ -131,6 +137,20 @@ static int run(int (*steps)(void))
 		_exit(sandbox_enter(in_top("Maildir")) ? steps() : 100);
 	waitpid(pid, &status, 0);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A file system that does not tell the type of what it lists. */
+static bool no_types;
+struct dirent *__real_readdir(DIR *d);
+struct dirent *__wrap_readdir(DIR *d);
+
+struct dirent *__wrap_readdir(DIR *d)
+{
+	struct dirent *e = __real_readdir(d);
+
+	if (no_types && e != NULL)
+		e->d_type = DT_UNKNOWN;
+	return e;
 }
 
 static void test_sandbox(void)
@@ -158,6 +178,9 @@ static void test_sandbox(void)
 		CU_ASSERT_EQUAL(run(outside), 0);
 		sandbox_prepare(); /* the parent may do it for all */
 	}
+	no_types = true;
+	CU_ASSERT(in == 100 || run(in_linked) == 0);
+	no_types = false;
 	char command[128];
 	snprintf(command, sizeof(command), "rm -rf %s", top);
 	CU_ASSERT_EQUAL(system(command), 0);
