@@ -425,6 +425,23 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 
 /* --- renaming --- */
 
+/* True if SUB of FOLDER is there and holds no message. */
+static bool is_empty(struct md_root *r, const char *folder, const char *sub)
+{
+	char dir[MD_FOLDER_MAX + 2];
+	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
+	bool empty;
+	int fd;
+
+	snprintf(dir, sizeof(dir), ".%s", folder);
+	fd = openat(r->fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	empty = fd >= 0 && md_dirlist_read(r, fd, folder, sub, MD_LIST_ALL, &l) == MD_OK && l.n == 0;
+	if (fd >= 0)
+		close(fd);
+	md_dirlist_fini(&l);
+	return empty;
+}
+
 /* Renames INBOX: moves its messages to the new folder TO. */
 static enum md_err rename_inbox(struct md_root *r, const char *to)
 {
@@ -450,7 +467,12 @@ static enum md_err rename_inbox(struct md_root *r, const char *to)
 		char why[MD_WHY_MAX];
 
 		memcpy(why, r->why, sizeof(why));
-		if (md_tree_delete(r, to) != MD_OK)
+		/* Messages that could not be moved back, or that others have delivered, must not be deleted with it. */
+		if (!is_empty(r, to, "cur") || !is_empty(r, to, "new"))
+			log_warn("%.120s: folder %s stays, with the mail that it holds, though INBOX could not be "
+			         "renamed to it",
+			    r->path, md_folder_text(to));
+		else if (md_tree_delete(r, to) != MD_OK)
 			log_warn("%s", r->why);
 		memcpy(r->why, why, sizeof(why));
 	}

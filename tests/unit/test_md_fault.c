@@ -20,6 +20,7 @@ static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
 static unsigned calls;                       /* so far */
 static unsigned fail_at;                     /* the number of the one that fails; 0: none */
+static bool no_moves;                        /* no message can be moved from cur/ to another folder */
 static bool other_fs;                        /* link and rename between directories fail */
 static const char *fail_sync;                /* the directory (last part of its path) whose fsync() fails; NULL: none */
 static void (*before_fail)(void);            /* what another session does at that moment */
@@ -171,6 +172,10 @@ int __wrap_renameat(int fromfd, const char *from, int tofd, const char *to)
 int __wrap_renameat2(int fromfd, const char *from, int tofd, const char *to, unsigned flags)
 {
 	rename_first(fromfd, from);
+	if (no_moves && strncmp(from, "cur/", 4) == 0 && fromfd != tofd) {
+		errno = EIO;
+		return -1;
+	}
 	if (fails() || leaves_fs(fromfd, tofd))
 		return -1;
 	note("rename", to);
@@ -633,6 +638,36 @@ static void test_undo_renamed(void)
 	undo_renamed(md_move);
 }
 
+static void forbid_moves(void)
+{
+	no_moves = true;
+}
+
+/* INBOX cannot be renamed, and its mail cannot be moved back: the new folder is not deleted with it. */
+static void test_inbox_not_renamed(void)
+{
+	struct md_test t;
+	char *names;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1.a:2,", mail);
+	fail_sync = "/.To/cur";
+	before_fail = forbid_moves;
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "To"), MD_IO);
+	no_moves = false;
+	CU_ASSERT_PTR_NULL(fail_sync);
+	CU_ASSERT_FATAL(mt_exists(&t, ".To/cur"));
+	names = names_in(&t, ".To/cur");
+	CU_ASSERT_STRING_NOT_EQUAL(names, "");
+	mem_free(&names);
+	fail_sync = "/.Other/cur"; /* nothing to move back: it goes */
+	before_fail = nobody;
+	mt_puts(&t, "cur/2.b:2,", mail);
+	CU_ASSERT_EQUAL(md_tree_rename(&t.root, "", "Other"), MD_IO);
+	CU_ASSERT(mt_exists(&t, "cur/2.b:2,") && !mt_exists(&t, ".Other"));
+	mt_end(&t);
+}
+
 /* --- two names of one file --- */
 
 static struct md_test *twin_test;
@@ -885,8 +920,10 @@ static const struct unit_case cases[] = { { "messages that others rename are cop
 	{ "UIDs reach the disk", test_uids_synced }, { "keywords reach the disk", test_keywords_synced },
 	{ "folded keywords reach the disk", test_fold_synced }, { "changes reach the disk", test_changes_synced },
 	{ "folders reach the disk", test_folders_synced }, { "a move reaches the disk", test_move_synced },
-	{ "what is undone was renamed by others", test_undo_renamed }, { "one file under two names", test_two_names },
-	{ "COPY and MOVE are stopped", test_stopped }, { "POP3's measuring is stopped", test_stopped_measuring },
+	{ "what is undone was renamed by others", test_undo_renamed },
+	{ "INBOX is not renamed and keeps its mail", test_inbox_not_renamed },
+	{ "one file under two names", test_two_names }, { "COPY and MOVE are stopped", test_stopped },
+	{ "POP3's measuring is stopped", test_stopped_measuring },
 	{ "the memory of UIDVALIDITY reaches the disk", test_uidvalidity_synced },
 	{ "QUIT's deletions are stopped", test_stopped_deletions }, { NULL, NULL } };
 
