@@ -57,6 +57,7 @@ struct md_box {
 	bool force_scan;                       /* only another scan can settle what was seen */
 	/* There are messages that the view can no longer show, see join() in md_assign.c. */
 	bool incomplete;
+	bool hides;        /* the last scan left a file out because it could not be renamed; another may have more luck */
 	size_t flagged;    /* messages marked changed that no md_box_sync() has counted yet */
 	size_t dropped;    /* messages gone that the UID list still has */
 	int64_t retry_ms;  /* when UIDs could not be recorded last */
@@ -68,6 +69,7 @@ struct md_box {
 	int64_t kw_mtime_s, kw_mtime_ns;
 	/* of md_cache.c */
 	bool cache_due; /* scanned since it was read or written */
+	bool cache_rw;  /* opened from a cache that serves any session, and not scanned since */
 	size_t learned; /* dates and sizes that it does not have yet */
 	char *names;    /* those that came from it, in one piece; NULL: none */
 	size_t names_bytes;

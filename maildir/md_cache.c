@@ -158,7 +158,7 @@ static void put_header(const struct md_box *box, uint64_t *w)
 {
 	memset(w, 0, HEADER_BYTES);
 	w[W_MAGIC] = MAGIC;
-	w[W_READONLY] = box->readonly;
+	w[W_READONLY] = box->readonly && !box->cache_rw;
 	w[W_UIDVALIDITY] = box->uidvalidity;
 	w[W_UIDNEXT] = box->uidnext;
 	w[W_MESSAGES] = box->n;
@@ -249,16 +249,39 @@ static bool may_write(const struct md_box *box)
 	return fstat(box->fd, &st) == 0 && st.st_uid == geteuid();
 }
 
-/* Writes the file unless the file system's clock says that the stamps are not settled. */
+/* True if the file, of which ST is, belongs to the owner of the folder, and no other may write it. */
+static bool is_ours(int dirfd, const struct stat *st)
+{
+	struct stat dir;
+
+	return fstat(dirfd, &dir) == 0 && S_ISREG(st->st_mode) && st->st_uid == dir.st_uid &&
+	    (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+/* True if a part of TEXT is longer than readers take. */
+static bool is_too_long(const struct str *text)
+{
+	uint64_t w[W_COUNT];
+
+	memcpy(w, text->data, sizeof(w));
+	for (size_t i = 0; i < PARTS; i++)
+		if (part_bytes(w, i) > PART_BYTES_MAX)
+			return true;
+	return false;
+}
+
+/* Writes the file unless the file system's clock says that the stamps are not settled, or none would believe it: a
+ * mount may give its files an owner and a mode of its own. */
 static bool write_file(const struct md_box *box, int fd)
 {
 	struct str text = STR_INIT;
 	struct stat st;
-	bool ok = fstat(fd, &st) == 0 && is_settled(box, md_ms(st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
+	bool ok = fstat(fd, &st) == 0 && is_ours(box->fd, &st) &&
+	    is_settled(box, md_ms(st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
 
 	if (ok) {
 		md_cache_format(box, &text);
-		ok = fd_write_all(fd, text.data, text.len);
+		ok = !is_too_long(&text) && fd_write_all(fd, text.data, text.len);
 	}
 	str_fini(&text);
 	return ok;
@@ -288,8 +311,9 @@ void md_cache_save(struct md_box *box)
 		return;
 	/* The view must be what any session would read from the same files. */
 	if (box->uids.file.ino == 0 || box->n < MD_CACHE_MESSAGES_MIN || box->n_gone != 0 || box->force_scan ||
-	    box->incomplete || box->kw_unsure || !box->uid_sticky || box->uidvalidity != box->uids.uidvalidity ||
-	    box->uidnext != box->uids.uidnext || box->uidnext > UIDNEXT_MAX)
+	    box->incomplete || box->hides || box->kw_unsure || !box->uid_sticky ||
+	    box->uidvalidity != box->uids.uidvalidity || box->uidnext != box->uids.uidnext ||
+	    box->uidnext > UIDNEXT_MAX)
 		return;
 	if (!is_settled(box, md_now_ms()) || !is_as_read(box) || !may_write(box))
 		return;
@@ -503,15 +527,6 @@ static void say_unusable(struct md_root *r, const char *folder)
 	r->said_cache = true;
 }
 
-/* True if the file, of which ST is, belongs to the owner of the folder, and no other may write it. */
-static bool is_ours(int dirfd, const struct stat *st)
-{
-	struct stat dir;
-
-	return fstat(dirfd, &dir) == 0 && S_ISREG(st->st_mode) && st->st_uid == dir.st_uid &&
-	    (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
-}
-
 /* What NAME looks like now. It is opened, for NFS asks the server then, while stat() may answer from memory. */
 static void ask(struct md_stamp *s, int dirfd, const char *name)
 {
@@ -580,6 +595,7 @@ bool md_cache_load(struct md_box *box)
 	 * left to do. */
 	if (box->readonly || (w[W_READONLY] == 0 && w[W_IN_NEW] == 0 && !md_recent_there(box->fd))) {
 		ok = take_body(box, fd, w);
+		box->cache_rw = ok && w[W_READONLY] == 0;
 		if (ok)
 			mark_recent(box);
 		else

@@ -136,6 +136,8 @@ static void give_new_name(struct md_scan *sc, const char *old, const char *name,
 	md_name_with_flags(&to, base.data, md_name_flags(name));
 	if (md_rename_new(box->fd, old, box->fd, to.data) == 0)
 		see(sc, to.data + 4, false);
+	else
+		box->hides = true;
 	str_fini(&tmp);
 	str_fini(&base);
 	str_fini(&to);
@@ -435,6 +437,7 @@ enum md_err md_scan(struct md_box *box, bool first, struct md_changes *ch)
 	enum md_err e;
 
 	scan_begin(&sc, box);
+	box->hides = box->cache_rw = false;
 	sc.first = first;
 	sc.fold = !box->readonly && box->kw_pending > KW_PENDING_MAX && md_scan_lock(&sc);
 	e = scan_dirs(&sc);

@@ -136,7 +136,7 @@ tests_unit_test_md_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=opena
 UNIT_TESTS += tests/unit/test_md_cache
 tests_unit_test_md_cache_SOURCES = tests/unit/test_md_cache.c
 tests_unit_test_md_cache_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
-tests_unit_test_md_cache_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=md_tmp_create \
+tests_unit_test_md_cache_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=md_tmp_create,--wrap=md_rename_new \
 	-Wl,--wrap=openat,--wrap=fstat,--wrap=fstatat,--wrap=read,--wrap=write,--wrap=close,--wrap=renameat
 UNIT_TESTS += tests/unit/test_md_cost
 tests_unit_test_md_cost_SOURCES = tests/unit/test_md_cost.c

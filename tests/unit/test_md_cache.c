@@ -32,6 +32,19 @@ int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
 }
 
 static int64_t server_behind_s; /* of the file system's clock behind ours */
+static bool no_modes;           /* the file system knows none */
+static bool no_new_name;        /* it is full: no file gets another name */
+
+int __real_md_rename_new(int fromfd, const char *from, int tofd, const char *to);
+int __wrap_md_rename_new(int fromfd, const char *from, int tofd, const char *to);
+
+int __wrap_md_rename_new(int fromfd, const char *from, int tofd, const char *to)
+{
+	if (!no_new_name)
+		return __real_md_rename_new(fromfd, from, tofd, to);
+	errno = ENOSPC;
+	return -1;
+}
 
 int __wrap_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name)
 {
@@ -43,6 +56,8 @@ int __wrap_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *
 	t[1] = t[0];
 	if (fd >= 0)
 		futimens(fd, t);
+	if (fd >= 0 && no_modes)
+		fchmod(fd, 0666);
 	return fd;
 }
 
@@ -609,6 +624,66 @@ static void test_in_new(void)
 	mt_end(&t);
 }
 
+/* What a read-only session has learned does not make the cache one for read-only sessions. */
+static void test_examine_keeps(void)
+{
+	struct md_test t;
+	struct md_box *box;
+	uint64_t octets;
+
+	begin(&t);
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", true, &box), MD_OK);
+	for (size_t i = 0; i < box->n; i++)
+		CU_ASSERT_EQUAL(md_box_octets(box, i, &octets), MD_OK);
+	md_box_close(&box);
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	CU_ASSERT_TRUE(box->at_cur.settled);
+	CU_ASSERT_TRUE(md_box_octets_known(box, 0));
+	md_box_close(&box);
+	/* One that has scanned may have left work. */
+	mt_rename(&t, "cur/10000004.M1P1.host:2,", "cur/10000004.M1P1.host:2,F");
+	tick();
+	CU_ASSERT_FALSE(served(&t, true));
+	CU_ASSERT_TRUE(served(&t, true));
+	CU_ASSERT_FALSE(served(&t, false));
+	mt_end(&t);
+}
+
+/* Where every file can be written by all, nobody would believe the cache: there is none, and nothing to say. */
+static void test_no_modes(void)
+{
+	struct md_test t;
+
+	mt_begin(&t);
+	fill_folder(&t);
+	ahead_s = 3;
+	no_modes = true;
+	CU_ASSERT_FALSE(served(&t, false));
+	CU_ASSERT_FALSE(served(&t, false));
+	CU_ASSERT_FALSE(mt_exists(&t, MD_CACHE_FILE));
+	CU_ASSERT_FALSE(t.root.said_cache);
+	no_modes = false;
+	mt_end(&t);
+}
+
+/* Of two files of one base the second could not get a name of its own: a view without it is not for others. */
+static void test_hidden(void)
+{
+	struct md_test t;
+	struct md_box *box;
+
+	begin(&t);
+	mt_puts(&t, "cur/10000004.M1P1.host:2,F", "Subject: another\n\nhi\n");
+	tick();
+	no_new_name = true;
+	CU_ASSERT_FALSE(served(&t, false));
+	no_new_name = false;
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&t.root, "", false, &box), MD_OK);
+	CU_ASSERT_EQUAL(box->n, MANY + 1);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
 /* Each word of the header is the worst there is, and the checksums are right. */
 static void test_forged_header(void)
 {
@@ -846,6 +921,7 @@ static const struct unit_case cases[] = { { "unchanged", test_unchanged },
 	{ "keywords read later", test_keywords_read_later }, { "in new/", test_in_new },
 	{ "forged header", test_forged_header }, { "unreadable keywords", test_unreadable_keywords },
 	{ "calls fail", test_calls_fail }, { "learned", test_learned }, { "sync after", test_sync_after },
+	{ "EXAMINE keeps", test_examine_keeps }, { "no modes", test_no_modes }, { "hidden", test_hidden },
 	{ "random", test_random }, { NULL, NULL } };
 
 UNIT_MAIN("md_cache", cases)
