@@ -280,7 +280,7 @@ def test_without_a_password(make_pool, server):
     ("inet:127.0.0.1", "expected inet:ADDRESS:PORT"), ("inet:::1:143", "expected inet:ADDRESS:PORT"), ("inet:localhost:143", "expected inet:"),
     ("inet:127.0.0.1:0", "expected inet:"), ("unix:run/x", "expected unix:PATH"), ("unix:/" + 110 * "x", "expected unix:PATH"),
     ("dovecot", 'expected "builtin", inet:ADDRESS:PORT, unix:PATH or exec:PROGRAM'),
-    ("exec:imapd", "expected exec:PROGRAM"), ("exec:/no/such/program", "/no/such/program: No such file"), ("unix:/", "/ is no socket")])
+    ("exec:imapd", "expected exec:PROGRAM"), ("exec:/no/such/program", "/no: No such file"), ("unix:/", "/ is no socket")])
 def test_check_mistakes(make_pool, value, says):
     p = make_pool(nodes=1, settings={"imapd": {"LOCAL_IMAP": value}}, start=False)
     r = p.nodes[0].tool("check")

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,55 @@ static void test_folders_and_links(void)
 	CU_ASSERT(!trusted("open/link", "/open can be changed by others"));
 }
 
+static void link_to(const char *to, const char *name)
+{
+	char path[128];
+
+	CU_ASSERT_EQUAL(symlink(to, in_dir(path, name)), 0);
+}
+
+/* Links that lead to links: each folder on the way counts, not only those of the first path and of the program. */
+static void test_chains(void)
+{
+	char to[128];
+
+	link_to(in_dir(to, "open/link"), "chain"); /* open/link leads to good */
+	CU_ASSERT(!trusted("chain", "/open can be changed by others"));
+	link_to("open/../good", "through");
+	CU_ASSERT(!trusted("through", "/open can be changed by others"));
+	link_to("open", "folder");
+	CU_ASSERT(!trusted("folder/../good", "/open can be changed by others"));
+	link_to(".", "here");
+	link_to("here/./here//good", "relative");
+	CU_ASSERT(trusted("relative", ""));
+	CU_ASSERT(trusted("here/here/relative", ""));
+	link_to("good/", "slash");
+	CU_ASSERT(!trusted("slash", "Not a directory"));
+	CU_ASSERT(!trusted("good/../good", "Not a directory"));
+}
+
+/* As many links as the kernel follows, and neither more nor without end. */
+static void test_many_links(void)
+{
+	char path[PATH_MAX] = "good", name[PATH_MAX + 128], why[PROGRAM_WHY_MAX];
+
+	link_to("loop", "loop");
+	CU_ASSERT(!trusted("loop", "Too many levels of symbolic links"));
+	for (int i = 0; i <= 40; i++) {
+		snprintf(name, sizeof(name), "%s/%s", dir, path);
+		CU_ASSERT(program_is_trusted(name, why));
+		memmove(path + 5, path, strlen(path) + 1);
+		memcpy(path, "here/", 5);
+	}
+	snprintf(name, sizeof(name), "%s/%s", dir, path);
+	CU_ASSERT(!program_is_trusted(name, why));
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "Too many levels of symbolic links"));
+	memset(name, 'x', sizeof(name) - 1);
+	name[0] = '/';
+	name[sizeof(name) - 1] = '\0';
+	CU_ASSERT(!program_is_trusted(name, why));
+}
+
 static void test_owner(void)
 {
 	char path[128];
@@ -86,7 +136,7 @@ static void set_up(void)
 static void tear_down(void)
 {
 	static const char *const names[] = { "good", "group", "others", "plain", "link", "bad", "open/good",
-		"open/link", NULL };
+		"open/link", "chain", "through", "folder", "here", "relative", "slash", "loop", NULL };
 	char path[128];
 
 	for (size_t i = 0; names[i] != NULL; i++)
@@ -96,6 +146,6 @@ static void tear_down(void)
 }
 
 static const struct unit_case cases[] = { { "set up", set_up }, { "modes", test_modes },
-	{ "folders and links", test_folders_and_links }, { "owner", test_owner }, { "tear down", tear_down },
-	{ NULL, NULL } };
+	{ "folders and links", test_folders_and_links }, { "chains", test_chains }, { "many links", test_many_links },
+	{ "owner", test_owner }, { "tear down", tear_down }, { NULL, NULL } };
 UNIT_MAIN("program", cases)
