@@ -57,9 +57,9 @@ struct md_box {
 	bool force_scan;                       /* only another scan can settle what was seen */
 	/* There are messages that the view can no longer show, see join() in md_assign.c. */
 	bool incomplete;
-	bool hides;        /* the last scan left a file out because it could not be renamed; another may have more luck */
-	size_t flagged;    /* messages marked changed that no md_box_sync() has counted yet */
-	size_t dropped;    /* messages gone that the UID list still has */
+	bool hides;     /* the last scan left a file out because it could not be renamed; another may have more luck */
+	size_t flagged; /* messages marked changed that no md_box_sync() has counted yet */
+	size_t dropped; /* messages gone that the UID list still has */
 	int64_t retry_ms;  /* when UIDs could not be recorded last */
 	unsigned unsynced; /* MD_SYNC_ bits: directories with changes of ours that md_box_flush() has not synced yet */
 	/* of md_keyword.c */
