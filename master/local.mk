@@ -6,6 +6,7 @@ master_libspawn_a_SOURCES = \
 	master/kick.c master/kick.h \
 	master/servers.c master/servers.h \
 	master/figures.c master/figures.h \
+	master/programs.c master/programs.h \
 	master/spawn.c master/spawn.h \
 	master/spawn_child.c master/spawn_child.h \
 	master/tickets.c master/tickets.h

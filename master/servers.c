@@ -16,7 +16,9 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/program.h"
+#include "master/kick.h"
 #include "master/log_sessions.h"
+#include "master/programs.h"
 #include "master/spawn.h"
 #include "master/spawn_child.h"
 #include "settings/local_server.h"
@@ -47,6 +49,7 @@ static void forget(struct server *s)
 	HASH_DEL(servers.by_pid, s);
 	servers.count[s->protocol]--;
 	figures_drop(s->figures);
+	ev_timer_stop(servers.loop, &s->grace);
 	servers.ended(s);
 	mem_free(&s->user);
 	mem_free(&s->tls);
@@ -148,6 +151,37 @@ static void on_ask_all(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int reve
 		;
 }
 
+static void signal_server(struct server *s, int sig)
+{
+	s->end_signal = sig == SIGKILL && s->end_signal != 0 ? s->end_signal : sig;
+	if (s->watch == SERVER_PIDFD)
+		syscall(SYS_pidfd_send_signal, s->pidfd.fd, sig, NULL, 0);
+	else if (!s->program || kill(-s->pid, sig) != 0) /* a program has a group, but for its first moment */
+		kill(s->pid, sig);                       /* a child is not yet reaped, so the number is still its own */
+}
+
+static void on_grace(struct ev_loop *loop UNUSED, ev_timer *w, int revents UNUSED)
+{
+	struct server *s = w->data;
+	char user[256];
+
+	log_warn("the program of LOCAL_%s that served %s (process %d) did not end within %d s of its client; killing "
+	         "it",
+	    protocols[s->protocol].title, log_clean(user, sizeof(user), s->user), (int)s->pid, KICK_GRACE);
+	signal_server(s, SIGKILL);
+}
+
+static void on_alone(pid_t pid, uint32_t session)
+{
+	struct server *s;
+
+	HASH_FIND(hh, servers.by_pid, &pid, sizeof(pid), s);
+	if (s == NULL || !s->program || (uint32_t)s->session != session)
+		return;
+	signal_server(s, SIGTERM);
+	ev_timer_start(servers.loop, &s->grace);
+}
+
 void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child)
 {
 	sigset_t child;
@@ -164,6 +198,7 @@ void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_f
 	ev_io_init(&servers.signals, on_signals, fd, EV_READ);
 	ev_io_start(loop, &servers.signals);
 	ev_timer_init(&servers.ask_all, on_ask_all, ASK_ALL, 0.);
+	programs_init(loop, on_alone);
 }
 
 static void on_pidfd(struct ev_loop *loop, ev_io *w, int revents UNUSED)
@@ -197,6 +232,8 @@ static struct server *add_server(pid_t pid, uint64_t session, enum protocol prot
 	s->protocol = protocol;
 	s->user = mem_strdup(user);
 	s->client = *client;
+	ev_timer_init(&s->grace, on_grace, KICK_GRACE, 0.);
+	s->grace.data = s;
 	s->next = servers.first;
 	s->self = &servers.first;
 	if (s->next != NULL)
@@ -293,6 +330,8 @@ const struct server *servers_start(const struct ticket *tk, const struct handoff
 	}
 	s = add_server(pid, tk->grant.session, tk->grant.protocol, tk->grant.account.name, &tk->grant.client);
 	s->program = tk->grant.program;
+	if (s->program)
+		programs_watch(h->fd, pid, s->session);
 	s->figures = figures;
 	s->began = clock_seconds();
 	memcpy(s->session_id, tk->grant.session_id, sizeof(s->session_id));
@@ -342,15 +381,6 @@ bool servers_adopt(pid_t pid, uint64_t session, enum protocol protocol, const ch
 		ev_timer_start(servers.loop, &s->poll);
 	}
 	return true;
-}
-
-static void signal_server(struct server *s, int sig)
-{
-	s->end_signal = sig == SIGKILL && s->end_signal != 0 ? s->end_signal : sig;
-	if (s->watch == SERVER_PIDFD)
-		syscall(SYS_pidfd_send_signal, s->pidfd.fd, sig, NULL, 0);
-	else
-		kill(s->pid, sig); /* a child is not yet reaped, so the number is still its own */
 }
 
 uint32_t servers_signal(int sig)

@@ -34,6 +34,7 @@ struct server {
 	UT_hash_handle hh; /* by pid */
 	ev_io pidfd;
 	ev_timer poll;
+	ev_timer grace; /* of a program that is to end: until it is killed */
 	int end_signal; /* the signal by which we asked it to end; 0: none */
 	uint32_t kick;  /* the kick that waits for its end, or 0 */
 };

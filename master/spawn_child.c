@@ -25,11 +25,13 @@ enum { FD_CLIENT = 3, FD_LOG = 4, NOFILE_MAX = 4096 };
 
 /* Signals whose action in spawn is another than the default. */
 static sigset_t changed;
+static pid_t spawn_pid;
 
 void spawn_child_prepare(void)
 {
 	struct sigaction a;
 
+	spawn_pid = getpid();
 	sigemptyset(&changed);
 	for (int sig = 1; sig < SIGRTMIN; sig++)
 		if (sigaction(sig, NULL, &a) == 0 && a.sa_handler != SIG_DFL)
@@ -252,6 +254,15 @@ static void keep_for_program(int client)
 			close(fd);
 }
 
+/* A program that no spawn watches would be ended by nobody. After the change of user, which forgets it. */
+static void end_with_spawn(void)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
+		die_errno("cannot tie a program to spawn");
+	if (getppid() != spawn_pid)
+		_exit(1);
+}
+
 void spawn_program(const struct ticket *tk, const struct handoff *h, const struct settings *set)
 {
 	const struct local_server server = local_server_of(set, tk->grant.protocol);
@@ -266,6 +277,7 @@ void spawn_program(const struct ticket *tk, const struct handoff *h, const struc
 	setsid(); /* not the terminal of who started the node */
 	keep_for_program(h->fd);
 	become_user(a->uid, a->gid);
+	end_with_spawn();
 	set_limits();
 	if (chdir(a->home) != 0 && chdir("/") != 0)
 		die_errno("cannot change to /");

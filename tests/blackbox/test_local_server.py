@@ -2,6 +2,7 @@
 import os
 import pwd
 import re
+import signal
 import socket
 import stat
 
@@ -352,6 +353,32 @@ def test_program(make_pool, open_folder):
     assert f"mailhost=local, backend=exec:{path} Maildir -x" in line and "rcvd=" in line and "end=kick" in line
     wait_for("the program ends", lambda: not [pid for pid in node.pids("") if path in cmdline(pid)])
     wait_for("its session is gone", lambda: node.status()["counts"]["sessions_imap"] == 0)
+
+
+def test_program_overlooks_its_end(make_pool, open_folder):
+    """It and what it has started are ended with its session, killed if they ignore that, and never outlive spawn."""
+    nap = f"sleep {100000 + os.getpid()}"
+    path = script(open_folder, "trap '' TERM HUP\n" + ECHO + f"{nap} & while :; do {nap}; done\n")
+    p = make_pool(nodes=1, settings={"imapd": {"LOCAL_IMAP": f"exec:{path}"}}, accounts=[Account(USER)])
+    node, mark = p.nodes[0], p.nodes[0].log_mark()
+
+    def running(*texts):
+        commands = [cmdline(pid) for pid in os.listdir("/proc") if pid.isdigit()]
+        return [c for c in commands if any(text in c for text in texts)]
+    with Imap(HERE, p.imap_port) as c:
+        assert c.login(USER, f"secret-{USER}").ok
+        assert running(path)
+        assert node.tool("kick", USER).returncode == 0
+        assert c.is_closed()
+    wait_for("it goes on", lambda: len(running(nap)) == 2)
+    node.wait_log(rf"the program of LOCAL_IMAP that served {USER} \(process \d+\) did not end within \d+ s of its client; killing", mark)
+    wait_for("all of it is gone", lambda: not running(path, nap))
+    with Imap(HERE, p.imap_port) as c:
+        assert c.login(USER, f"secret-{USER}").ok
+        node.expect_dirty = True
+        os.kill(node.pids("spawn")[0], signal.SIGKILL)
+        assert c.is_closed()
+    wait_for("it has not outlived spawn", lambda: not running(path))
 
 
 def test_program_pop3(make_pool, open_folder):

@@ -614,6 +614,34 @@ static void test_program(void)
 	program = NULL;
 }
 
+/* A program that overlooks that the worker has closed its stream is asked to end; spawn keeps no descriptor of it. */
+static void test_program_alone(void)
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	char rows[256];
+	struct msgr r;
+	int stream, tries = 500;
+
+	program = "exec:/bin/sleep 1000";
+	start_spawn();
+	send_ticket(1, GENERATION, user_uid);
+	send_handoff(1, true, "", -1);
+	CU_ASSERT_EQUAL_FATAL(unit_recv(worker, buf, &r, &stream), 1);
+	CU_ASSERT_NOT_EQUAL_FATAL(stream, -1);
+	CU_ASSERT_EQUAL(shutdown(stream, SHUT_WR),
+	    0); /* the end of the client alone is nothing but an end of its bytes */
+	query("status", "", rows, sizeof(rows));
+	CU_ASSERT_STRING_EQUAL(rows, "local_imap=0\nlocal_pop3=1\n");
+	close(stream);
+	do {
+		poll(NULL, 0, 20);
+		query("status", "", rows, sizeof(rows));
+	} while (strstr(rows, "local_pop3=0") == NULL && --tries > 0);
+	CU_ASSERT(tries > 0);
+	end_spawn();
+	program = NULL;
+}
+
 static void test_crash(void)
 {
 	char said[128];
@@ -884,6 +912,7 @@ BOTH(test_early_client)
 BOTH(test_refused)
 BOTH(test_no_client)
 BOTH(test_program)
+BOTH(test_program_alone)
 BOTH(test_crash)
 BOTH(test_unlogged)
 BOTH(test_alone)
@@ -901,6 +930,7 @@ static const struct unit_case cases[] = {
 	{ "a hand-over without a client", test_no_client_both },
 	{ "a client that is relayed", test_relayed },
 	{ "a program", test_program_both },
+	{ "a program that overlooks its end", test_program_alone_both },
 	{ "crashes", test_crash_both },
 	{ "an end that the log did not take", test_unlogged_both },
 	{ "a session server starts no process", test_alone_both },
