@@ -459,6 +459,13 @@ exec {courier}/{file} "$@"
         assert reply.ok and b"UIDPLUS" in reply.find(rb"^\* CAPABILITY "), (reply, p.nodes[0].log())
         assert c.subjects() == [f"{USER} lives on any node"]
         c.cmd("LOGOUT")
+    with Imap(HERE, p.imap_port) as c:  # one packet: what stands behind the login reaches the program, once
+        c.send(f"a LOGIN {USER} secret-{USER}\r\nb SELECT INBOX\r\nc NOOP\r\nd LOGOUT\r\n".encode())
+        got = []
+        while not got or not got[-1].startswith(b"d "):
+            got.append(c.line())
+        assert [line[:4] for line in got if line[1:2] == b" " and line[:1] != b"*"] == [b"a OK", b"b OK", b"c OK", b"d OK"], got
+        assert b"* 1 EXISTS" in got
     with Pop3(HERE, p.pop3_port) as c:
         assert c.login(USER, f"secret-{USER}").startswith(b"+OK"), p.nodes[0].log()
         assert c.cmd("STAT").startswith(b"+OK 1 ")
