@@ -2,6 +2,7 @@
 #include "imapd/cmd.h"
 #include "imapd/imap_fetch.h"
 #include "imapd/imap_msgs.h"
+#include "maildir/md_parsed.h"
 
 struct fetch {
 	struct imap_set set;
@@ -58,6 +59,7 @@ enum imap_status imap_cmd_fetch(struct imap_session *s, struct imap_lex *args)
 			wrong = "Unexpected text after the items.";
 		status = wrong == NULL ? fetch(s, &f) : imap_bad(s, "%s", wrong);
 	}
+	md_parsed_end(s->box);
 	imap_set_fini(&f.set);
 	imap_fetch_fini(&f.what);
 	return status;

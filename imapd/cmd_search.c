@@ -1,6 +1,7 @@
 /* SEARCH. */
 #include "imapd/cmd.h"
 #include "imapd/imap_search.h"
+#include "maildir/md_parsed.h"
 
 static enum imap_status search_all(struct imap_session *s, struct imap_search *search)
 {
@@ -33,6 +34,7 @@ enum imap_status imap_cmd_search(struct imap_session *s, struct imap_lex *args)
 
 	if (search != NULL)
 		status = search_all(s, search);
+	md_parsed_end(s->box);
 	imap_search_free(&search);
 	return status;
 }

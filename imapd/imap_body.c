@@ -406,3 +406,75 @@ void imap_body_add(struct str *out, struct mime_msg *m, bool extended)
 
 	add_part(&b, mime_msg_root(m));
 }
+
+/* --- a body structure from outside --- */
+
+/* The bytes of the quoted string at P, with its quotes; 0: it is none. */
+static size_t quoted_len(const char *p, size_t len)
+{
+	for (size_t i = 1; i < len; i++) {
+		if (p[i] == '"')
+			return i + 1;
+		if (p[i] == '\\' && (++i == len || (p[i] != '"' && p[i] != '\\')))
+			return 0;
+		if (p[i] == '\r' || p[i] == '\n' || p[i] == '\0')
+			return 0;
+	}
+	return 0;
+}
+
+/* The bytes of the literal at P; 0: it is none. */
+static size_t literal_len(const char *p, size_t len)
+{
+	uint64_t n = 0;
+	size_t i = 1;
+
+	while (i < len && p[i] >= '0' && p[i] <= '9' && n <= len)
+		n = n * 10 + (uint64_t)(p[i++] - '0');
+	if (i == 1 || len - i < 3 || memcmp(p + i, "}\r\n", 3) != 0 || n > len - i - 3 ||
+	    memchr(p + i + 3, '\0', (size_t)n) != NULL)
+		return 0;
+	return i + 3 + (size_t)n;
+}
+
+/* The bytes of the string, number or NIL at P; 0: it is none of them. */
+static size_t atom_len(const char *p, size_t len)
+{
+	size_t n = 0;
+
+	if (*p == '"')
+		return quoted_len(p, len);
+	if (*p == '{')
+		return literal_len(p, len);
+	if (len >= 3 && memcmp(p, "NIL", 3) == 0)
+		return 3;
+	while (n < len && p[n] >= '0' && p[n] <= '9')
+		n++;
+	return n;
+}
+
+bool imap_body_valid(const char *p, size_t len)
+{
+	size_t depth = 0, i = 0, n;
+
+	if (len == 0 || p[0] != '(')
+		return false;
+	while (i < len) {
+		if (p[i] == '(') {
+			depth++;
+			n = 1;
+		} else if (p[i] == ')') {
+			if (--depth == 0)
+				return i + 1 == len;
+			n = 1;
+		} else if (p[i] == ' ' && p[i - 1] != '(' && p[i - 1] != ' ') {
+			n = 1;
+		} else {
+			n = atom_len(p + i, len - i);
+		}
+		if (n == 0)
+			return false;
+		i += n;
+	}
+	return false;
+}

@@ -13,6 +13,9 @@ void imap_envelope_add(struct str *out, const char *text, size_t len);
 /* Appends the parenthesised body structure of M to OUT: with extension data for BODYSTRUCTURE (EXTENDED), without for
  * BODY. */
 void imap_body_add(struct str *out, struct mime_msg *m, bool extended);
+/* True if the LEN bytes at P are one parenthesised list as imap_body_add() makes them: nothing of it can end the reply
+ * that it is put into, whoever made it. */
+bool imap_body_valid(const char *p, size_t len);
 /* Appends LEN bytes at P as a string of RFC 3501: quoted if they are short 7-bit text, else a literal; omits NUL
  * bytes. */
 void imap_string_add(struct str *out, const char *p, size_t len);

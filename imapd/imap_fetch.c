@@ -8,6 +8,7 @@
 #include "imapd/imap_flags.h"
 #include "imapd/imap_msg.h"
 #include "lib/mem.h"
+#include "maildir/md_parsed.h"
 
 /* --- Items --- */
 
@@ -185,6 +186,28 @@ static enum md_err add_size(struct str *out, struct imap_msg *msg)
 	return MD_OK;
 }
 
+/* Adds BODY or BODYSTRUCTURE, from what was parsed before or from the text. */
+static enum md_err add_body(struct str *out, struct imap_msg *msg, bool extended)
+{
+	enum md_parsed_kind kind = extended ? MD_PARSED_BODYSTRUCTURE : MD_PARSED_BODY;
+	const char *p;
+	size_t len, start;
+	enum md_err e;
+
+	begin_item(out, extended ? "BODYSTRUCTURE " : "BODY ");
+	if (md_parsed_get(msg->box, msg->i, kind, &p, &len) && imap_body_valid(p, len)) {
+		str_add(out, p, len);
+		return MD_OK;
+	}
+	e = imap_msg_load(msg);
+	if (e != MD_OK)
+		return e;
+	start = out->len;
+	imap_body_add(out, &msg->mime, extended);
+	md_parsed_put(msg->box, msg->i, kind, out->data + start, out->len - start);
+	return MD_OK;
+}
+
 /* Adds all items that are not sections. */
 static enum md_err add_items(struct imap_session *s, struct str *out, unsigned want, struct imap_msg *msg)
 {
@@ -204,17 +227,11 @@ static enum md_err add_items(struct imap_session *s, struct str *out, unsigned w
 		return e;
 	if ((want & FETCH_ENVELOPE) != 0) {
 		begin_item(out, "ENVELOPE ");
-		imap_envelope_add(out, msg->text, msg->len);
+		imap_envelope_add(out, msg->mime.text, msg->mime.len);
 	}
-	if ((want & FETCH_BODY) != 0) {
-		begin_item(out, "BODY ");
-		imap_body_add(out, &msg->mime, false);
-	}
-	if ((want & FETCH_BODYSTRUCTURE) != 0) {
-		begin_item(out, "BODYSTRUCTURE ");
-		imap_body_add(out, &msg->mime, true);
-	}
-	return MD_OK;
+	if ((want & FETCH_BODY) != 0 && (e = add_body(out, msg, false)) != MD_OK)
+		return e;
+	return (want & FETCH_BODYSTRUCTURE) != 0 ? add_body(out, msg, true) : MD_OK;
 }
 
 static bool put_piece(void *ctx, const char *p, size_t len)
@@ -276,17 +293,30 @@ static bool set_seen(struct imap_session *s, const struct imap_fetch *f, size_t 
 	return e == MD_OK;
 }
 
+static bool is_of_header(const struct imap_section *s)
+{
+	return s->n_path == 0 &&
+	    (s->kind == IMAP_SECTION_HEADER || s->kind == IMAP_SECTION_FIELDS || s->kind == IMAP_SECTION_FIELDS_NOT);
+}
+
+/* Loads what the items other than BODY and BODYSTRUCTURE need of the text. */
+static enum md_err load(const struct imap_fetch *f, struct imap_msg *msg)
+{
+	for (size_t k = 0; k < f->n; k++)
+		if (!is_of_header(&f->sections[k].section))
+			return imap_msg_load(msg);
+	return f->n != 0 || (f->items & FETCH_ENVELOPE) != 0 ? imap_msg_load_header(msg) : MD_OK;
+}
+
 enum md_err imap_fetch_put(struct imap_session *s, const struct imap_fetch *f, size_t i)
 {
 	unsigned want = f->items | (s->uid ? FETCH_UID : 0);
-	bool text = f->n > 0 || (want & (FETCH_ENVELOPE | FETCH_BODY | FETCH_BODYSTRUCTURE)) != 0;
 	struct str out = STR_INIT;
 	struct imap_msg msg;
-	enum md_err e = MD_OK;
+	enum md_err e;
 
 	imap_msg_init(&msg, s->box, i);
-	if (text)
-		e = imap_msg_load(&msg);
+	e = load(f, &msg);
 	work_do(&s->work, msg.len); /* if this says stop, the caller stops between messages */
 	if (e == MD_OK && set_seen(s, f, i))
 		want |= FETCH_FLAGS;

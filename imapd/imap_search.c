@@ -57,6 +57,7 @@ struct imap_search {
 	struct key *last; /* the last key made: it leads to all others */
 	size_t n_keys;
 	struct imap_texts texts;
+	bool needs_body; /* a key looks at more than the header */
 };
 
 static const struct {
@@ -159,6 +160,7 @@ static bool add_text(struct reader *r, struct key *k, const char *header, const 
 		str_fini(&utf8);
 		return fail(r, "A search text is not valid in its charset.");
 	}
+	r->search->needs_body |= k->kind == K_BODY || k->kind == K_TEXT;
 	k->number = imap_texts_add(&r->search->texts, where_of(k->kind), header, str_cstr(&utf8), utf8.len);
 	str_fini(&utf8);
 	return k->number >= 0 || too_many(r);
@@ -439,6 +441,7 @@ void imap_search_free(struct imap_search **search)
 struct asked {
 	struct imap_msg msg;
 	struct imap_texts *texts;
+	bool needs_body;
 	struct work *work;
 	uint32_t number;
 	enum md_err failed;
@@ -448,7 +451,7 @@ struct asked {
 
 static bool have_text(struct asked *a)
 {
-	enum md_err e = imap_msg_load(&a->msg);
+	enum md_err e = a->needs_body ? imap_msg_load(&a->msg) : imap_msg_load_header(&a->msg);
 
 	if (e != MD_OK)
 		a->failed = e;
@@ -561,7 +564,11 @@ static bool fits(struct asked *a, const struct key *k)
 
 bool imap_search_fits(struct imap_session *s, struct imap_search *search, size_t i, enum md_err *failed)
 {
-	struct asked a = { .texts = &search->texts, .work = &s->work, .number = (uint32_t)i + 1, .failed = MD_OK };
+	struct asked a = { .texts = &search->texts,
+		.needs_body = search->needs_body,
+		.work = &s->work,
+		.number = (uint32_t)i + 1,
+		.failed = MD_OK };
 	bool found;
 
 	if (md_box_is_gone(s->box, i))

@@ -12,6 +12,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_keyword.c maildir/md_keyword.h \
 	maildir/md_lock.c maildir/md_lock.h \
 	maildir/md_name.c maildir/md_name.h \
+	maildir/md_parsed.c maildir/md_parsed.h \
 	maildir/md_pop3.c maildir/md_pop3.h maildir/md_pop3_private.h \
 	maildir/md_pop3list.c maildir/md_pop3list.h \
 	maildir/md_recent.c maildir/md_recent.h \

@@ -14,6 +14,7 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
 #include "maildir/md_name.h"
+#include "maildir/md_parsed.h"
 #include "maildir/md_scan.h"
 
 enum { COUNT_BUF = 65536 };
@@ -104,6 +105,7 @@ void md_box_close(struct md_box **boxp)
 
 	if (box == NULL)
 		return;
+	md_parsed_end(box);
 	md_cache_save(box);
 	for (size_t i = 0; i < box->n; i++)
 		msg_fini(box, &box->msgs[i]);

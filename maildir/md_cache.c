@@ -57,9 +57,9 @@ struct entry {
 	int64_t mtime, bytes, octets;
 };
 
-/* Continues the sum H over another part. Whichever single word differs, the sum does: each step maps different values
+/* Whichever single word differs, the sum does: each step maps different values
  * to different ones. */
-static uint64_t checksum(uint64_t h, const void *p, size_t len)
+uint64_t md_cache_sum(uint64_t h, const void *p, size_t len)
 {
 	uint64_t w;
 
@@ -76,7 +76,7 @@ static uint64_t checksum(uint64_t h, const void *p, size_t len)
 
 static uint64_t header_sum(const uint64_t *w)
 {
-	return checksum(W_COUNT, w + W_SUM + 1, (W_COUNT - W_SUM - 1) * sizeof(*w));
+	return md_cache_sum(W_COUNT, w + W_SUM + 1, (W_COUNT - W_SUM - 1) * sizeof(*w));
 }
 
 /* The bytes that the body's part number I has by the header W. */
@@ -196,7 +196,7 @@ void md_cache_seal(char *p, size_t len)
 	for (size_t at = HEADER_BYTES, part = 0; part < PARTS; part++) {
 		size_t n = (size_t)MIN(part_bytes(w, part), len - at);
 
-		sum = checksum(sum, p + at, n);
+		sum = md_cache_sum(sum, p + at, n);
 		at += n;
 	}
 	w[W_BODY_SUM] = sum;
@@ -241,16 +241,14 @@ void md_cache_format(const struct md_box *box, struct str *out)
 	md_cache_seal(out->data + start, out->len - start);
 }
 
-/* Only the owner of the folder writes: what another may see in it is not the cache's to keep. */
-static bool may_write(const struct md_box *box)
+bool md_cache_may_write(const struct md_box *box)
 {
 	struct stat st;
 
 	return fstat(box->fd, &st) == 0 && st.st_uid == geteuid();
 }
 
-/* True if the file, of which ST is, belongs to the owner of the folder, and no other may write it. */
-static bool is_ours(int dirfd, const struct stat *st)
+bool md_cache_is_ours(int dirfd, const struct stat *st)
 {
 	struct stat dir;
 
@@ -276,7 +274,7 @@ static bool write_file(const struct md_box *box, int fd)
 {
 	struct str text = STR_INIT;
 	struct stat st;
-	bool ok = fstat(fd, &st) == 0 && is_ours(box->fd, &st) &&
+	bool ok = fstat(fd, &st) == 0 && md_cache_is_ours(box->fd, &st) &&
 	    is_settled(box, md_ms(st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
 
 	if (ok) {
@@ -315,7 +313,7 @@ void md_cache_save(struct md_box *box)
 	    box->uidvalidity != box->uids.uidvalidity || box->uidnext != box->uids.uidnext ||
 	    box->uidnext > UIDNEXT_MAX)
 		return;
-	if (!is_settled(box, md_now_ms()) || !is_as_read(box) || !may_write(box))
+	if (!is_settled(box, md_now_ms()) || !is_as_read(box) || !md_cache_may_write(box))
 		return;
 	box->cache_due = false;
 	box->learned = 0;
@@ -335,7 +333,7 @@ static bool take(struct body *b, void *p, size_t len)
 {
 	if (fd_read_all(b->fd, p, len) != (ssize_t)len)
 		return false;
-	b->sum = checksum(b->sum, p, len);
+	b->sum = md_cache_sum(b->sum, p, len);
 	return true;
 }
 
@@ -564,7 +562,7 @@ static int open_cache(struct md_root *r, int dirfd, const char *folder, uint64_t
 
 	if (fd < 0)
 		return -1;
-	if (fstat(fd, &st) != 0 || !is_ours(dirfd, &st) || !take_header(fd, st.st_size, w))
+	if (fstat(fd, &st) != 0 || !md_cache_is_ours(dirfd, &st) || !take_header(fd, st.st_size, w))
 		say_unusable(r, folder);
 	else if (counts(dirfd, w, &st))
 		return fd;

@@ -12,6 +12,8 @@
 #ifndef MAILDIR_MD_CACHE_H
 #define MAILDIR_MD_CACHE_H
 
+#include <sys/stat.h>
+
 #include "maildir/md_box_private.h"
 
 #define MD_CACHE_FILE "waypostcache"
@@ -24,6 +26,15 @@ bool md_cache_status(struct md_root *r, int dirfd, const char *folder, struct md
 /* Writes the cache if BOX knows more than the one on disk, and the folder is as BOX has read it. A failure is none of
  * the caller's business: it goes on without a cache. */
 void md_cache_save(struct md_box *box);
+
+/* --- what both caches (md_parsed.h) need --- */
+
+/* Continues the checksum H over LEN more bytes at P. */
+uint64_t md_cache_sum(uint64_t h, const void *p, size_t len);
+/* True if the file that ST describes belongs to the owner of the folder DIRFD, and no other may write it. */
+bool md_cache_is_ours(int dirfd, const struct stat *st);
+/* Only the owner of the folder writes: what another may see in it is not the cache's to keep. */
+bool md_cache_may_write(const struct md_box *box);
 
 /* --- its text --- */
 

@@ -138,6 +138,9 @@ tests_unit_test_md_cache_SOURCES = tests/unit/test_md_cache.c
 tests_unit_test_md_cache_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 tests_unit_test_md_cache_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=clock_gettime,--wrap=md_tmp_create,--wrap=md_rename_new \
 	-Wl,--wrap=openat,--wrap=fstat,--wrap=fstatat,--wrap=read,--wrap=write,--wrap=close,--wrap=renameat
+UNIT_TESTS += tests/unit/test_md_parsed
+tests_unit_test_md_parsed_SOURCES = tests/unit/test_md_parsed.c
+tests_unit_test_md_parsed_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_md_cost
 tests_unit_test_md_cost_SOURCES = tests/unit/test_md_cost.c
 tests_unit_test_md_cost_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)

@@ -1587,3 +1587,101 @@ def test_read_only_maildir(imap, maildir):
     finally:
         for d in ("", "cur", "new", "tmp"):
             os.chmod(os.path.join(maildir, d), 0o700)
+
+
+# --- what was parsed once (waypostparsed) ---
+
+def nested(depth):
+    inner = b"Content-Type: text/plain\n\nin\n"
+    for i in range(depth):
+        inner = b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n%s\n--b%d--\n" % (i, i, inner, i)
+    return b"Subject: nested\n" + inner
+
+
+HARD = [
+    MESSAGE.replace(b"\r\n", b"\n"), MESSAGE, b"", b"\n", b"no header at all", b"Subject: no end", b"Subject: crs\r\r\n\r\n\rx",
+    b"Subject: \xe4\xf6\xff 8bit\nFrom: \xe4 <\xfc@x>\n\n\xff\n", b"Subject: n\0ul\nTo: a\0b@c\nX\0Y: z\n\n\0\n", nested(100),
+    b"Subject: " + b"long " * 40000 + b"\n\nbody\n", b"Subject: folds\n" + b"".join(b"X-%d: y\n\tz\n" % i for i in range(900)) + b"\nx",
+    b"Content-Type: multipart/mixed; boundary=\"x\n\n--x\n\na\n--x--\n", b"Content-Type: multipart/mixed; boundary=x\n\n--x\n--x\n",
+    b"Content-Type: message/rfc822\n\nSubject: in\nFrom: \"q\\\"\" <a@b>\n\nbody", b"From mbox line\nno colon\nSubject: y\n\nbody",
+    b"Content-Type: text/plain; name*=utf-8''%0d%0a; x=\"a\\\\b\"\nContent-Description: =?x?q?\xff?= (\nSubject: \"q\\\n\nz",
+    b"From: " + b", ".join(b"a%d <a%d@x.org>" % (i, i) for i in range(600)) + b"\nDate: Mon, 7 Feb 1994 21:52:25 -0800\n\nx",
+]
+ASKED = [
+    "FETCH 1:* ENVELOPE", "FETCH 1:* BODY", "FETCH 1:* BODYSTRUCTURE", "FETCH 1:* FULL", "FETCH 1:* BODY.PEEK[HEADER]",
+    "FETCH 1:* BODY.PEEK[HEADER.FIELDS (Subject From X-1 Content-Type)]", "FETCH 1:* BODY.PEEK[HEADER.FIELDS.NOT (Subject)]",
+    "FETCH 1:* BODY.PEEK[HEADER]<3.50>", "FETCH 1:* RFC822.HEADER", "FETCH 1:* (ENVELOPE RFC822.SIZE BODY.PEEK[] BODYSTRUCTURE)",
+    "UID FETCH 1:* (BODY.PEEK[HEADER.FIELDS (To)] BODY.PEEK[TEXT] BODY.PEEK[1] BODY.PEEK[1.MIME])",
+    "SEARCH SUBJECT y", "SEARCH SUBJECT \"\"", "SEARCH FROM a7", "SEARCH TO bob", "SEARCH HEADER X-7 y", "SEARCH SENTON 7-Feb-1994",
+    "SEARCH NOT SENTBEFORE 1-Jan-2000", "SEARCH OR SUBJECT nested BODY body", "SEARCH TEXT body", "SEARCH SUBJECT l LARGER 100",
+]
+
+
+def ask_all(maildir, select="SELECT"):
+    c = Imap(maildir)
+    c.ok(f"{select} INBOX")
+    told = [c.ok(what) for what in ASKED]
+    c.ok("LOGOUT")
+    return told, c.close()
+
+
+def hard_maildir(maildir):
+    for i, text in enumerate(HARD):
+        name = os.path.join(maildir, "cur", f"{1000 + i}.M1P1.host:2,S")
+        with open(name, "wb") as f:
+            f.write(text)
+        if ROOT:
+            os.chown(name, UID, GID)
+    return os.path.join(maildir, "waypostparsed")
+
+
+def test_parsed_once_is_the_same_bytes(maildir):
+    parsed = hard_maildir(maildir)
+    cold, _ = ask_all(maildir, "EXAMINE")
+    assert not os.path.exists(parsed)
+    assert ask_all(maildir)[0] == cold
+    size = os.stat(parsed).st_size
+    assert size > 10000 and os.stat(parsed).st_mode & 0o777 == 0o600
+    for select in "SELECT", "EXAMINE":
+        told, log = ask_all(maildir, select)
+        assert told == cold and "waypostparsed" not in log
+    assert os.stat(parsed).st_size == size
+    good = open(parsed, "rb").read()
+    said = 0  # the log of all sessions is one file
+    for bad in good[:-1], good[:size // 2], b"x" + good, good[:3000] + b"\n* BYE\r\n" + good[3008:], b"":
+        with open(parsed, "wb") as f:
+            f.write(bad)
+        told, log = ask_all(maildir)
+        assert told == cold
+        said += bad != b""
+        assert log.count("waypostparsed of folder INBOX is damaged") == said
+        assert os.stat(parsed).st_size == size
+    os.unlink(parsed)
+    assert ask_all(maildir)[0] == cold
+
+
+def test_parsed_once_opens_no_file(maildir):
+    hard_maildir(maildir)
+    quick = ["FETCH 1:2 ENVELOPE", "FETCH 1:2 BODYSTRUCTURE", "FETCH 1:2 BODY", "SEARCH FROM ada", "FETCH 1:2 RFC822.HEADER"]
+    c = Imap(maildir)
+    c.ok("SELECT INBOX")
+    told = [c.ok(what) for what in quick]
+    for name in sorted(os.listdir(os.path.join(maildir, "cur")))[:2]:
+        with open(os.path.join(maildir, "cur", name), "r+b") as f:
+            f.write(b"Subject: who changes a message breaks the Maildir's rule")
+    assert [c.ok(what) for what in quick[:3] + quick[4:]] == told[:3] + told[4:]
+    c.ok("LOGOUT")
+    c.close()
+
+
+def test_parsed_of_a_full_disk(maildir):
+    parsed = hard_maildir(maildir)
+    cold, _ = ask_all(maildir)
+    os.unlink(parsed)
+    c = Imap(maildir, limit=4096)
+    c.ok("SELECT INBOX")
+    assert [c.ok(what) for what in ASKED] == cold
+    c.ok("LOGOUT")
+    c.close()
+    assert not os.path.exists(parsed) or os.stat(parsed).st_size <= 4096
+    assert ask_all(maildir)[0] == cold
