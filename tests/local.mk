@@ -133,6 +133,11 @@ tests_unit_test_md_fault_SOURCES = tests/unit/test_md_fault.c
 tests_unit_test_md_fault_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 tests_unit_test_md_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
 	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=fdatasync,--wrap=fsync
+UNIT_TESTS += tests/unit/test_store_safety
+tests_unit_test_store_safety_SOURCES = tests/unit/test_store_safety.c tests/unit/file_calls.c tests/unit/file_calls.h
+tests_unit_test_store_safety_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+tests_unit_test_store_safety_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
+	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=mkdirat,--wrap=fdatasync,--wrap=fsync,--wrap=write
 UNIT_TESTS += tests/unit/test_md_cache
 tests_unit_test_md_cache_SOURCES = tests/unit/test_md_cache.c
 tests_unit_test_md_cache_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
