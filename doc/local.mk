@@ -1,5 +1,5 @@
 # Build rules of doc/.
-EXTRA_DIST += doc/README doc/floors.md doc/testing.md doc/fuzzing.md doc/performance.md
+EXTRA_DIST += doc/README doc/floors.md doc/testing.md doc/chaos.md doc/fuzzing.md doc/performance.md
 # The settings refer to it.
 dist_doc_DATA += doc/threat-model.md
 dist_man_MANS += doc/waypost.conf.5 doc/waypost.1 doc/waypostd.8

@@ -3,6 +3,7 @@
 EXTRA_DIST += tests/README tests/budget.tsv tests/unit/unit.h tests/unit/fake_clock.h tests/unit/job_again.h tests/unit/msg_test.h \
 	tests/unit/clock_ahead.h tests/unit/clock_step.h tests/unit/compared.h tests/unit/logged.h
 include tests/blackbox/local.mk
+include tests/chaos/local.mk
 UNIT_TESTS =
 if HAVE_CUNIT
 check_PROGRAMS += $(UNIT_TESTS)
