@@ -7,7 +7,9 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -1658,6 +1660,35 @@ def test_parsed_once_is_the_same_bytes(maildir):
         assert os.stat(parsed).st_size == size
     os.unlink(parsed)
     assert ask_all(maildir)[0] == cold
+
+
+def parsed_sum(h, data):
+    """md_cache_sum()."""
+    for at in range(0, len(data), 8):
+        h = (h ^ int.from_bytes(data[at:at + 8], sys.byteorder if len(data) - at >= 8 else "little")) * 0xff51afd7ed558ccd
+        h &= (1 << 64) - 1
+        h ^= h >> 32
+    return h
+
+
+def test_parsed_forged(maildir):
+    """Records with right checksums that a stranger made end no reply and say nothing in the server's name."""
+    parsed = hard_maildir(maildir)
+    cold, _ = ask_all(maildir)
+    head = open(parsed, "rb").read()[:24]  # magic, UID 1, kind, length, base name
+    for text in (b"(NIL)\r\n* BYE", b"", b"(", b")", b"((NIL)", b"(NIL))", b"(\"a\r\n* BYE\")", b"({3}\r\na)", b"({4}\r\nab\0d)",
+                 b"(\"\\x\")", b"(\"\\", b"(\"\0\")", b"(BYE)", b"( NIL)", b"(NIL  1)", b"({99999999999999999999}\r\n)"):
+        forged = b""
+        for kind in 1, 2:
+            start = head[:8] + struct.pack("=II", kind, len(text)) + head[16:24]
+            forged += start + struct.pack("=Q", parsed_sum(parsed_sum(0x31725057, start), text)) + text
+        with open(parsed, "wb") as f:
+            f.write(forged)
+        told, log = ask_all(maildir)
+        assert told == cold, text
+        assert "damaged" not in log, text
+        with open(parsed, "rb") as f:
+            assert f.read(len(forged)) == forged  # they were believed to be records
 
 
 def test_parsed_once_opens_no_file(maildir):
