@@ -56,13 +56,25 @@ static uint64_t record_sum(const struct head *h, const char *p)
 	return md_cache_sum(md_cache_sum(MAGIC, h, offsetof(struct head, sum)), p, h->len);
 }
 
+void md_parsed_seal(char *p, size_t len)
+{
+	struct head h;
+
+	memcpy(&h, p, sizeof(h));
+	h.magic = MAGIC;
+	h.len = (uint32_t)(len - sizeof(h));
+	h.sum = record_sum(&h, p + sizeof(h));
+	memcpy(p, &h, sizeof(h));
+}
+
 void md_parsed_add(struct str *out, const struct md_parsed_record *r)
 {
-	struct head h = { .magic = MAGIC, .uid = r->uid, .kind = r->kind, .len = (uint32_t)r->len, .base = r->base };
+	struct head h = { .uid = r->uid, .kind = r->kind, .base = r->base };
+	size_t start = out->len;
 
-	h.sum = record_sum(&h, r->p);
 	str_add(out, &h, sizeof(h));
 	str_add(out, r->p, r->len);
+	md_parsed_seal(out->data + start, out->len - start);
 }
 
 bool md_parsed_take(const char *p, size_t len, size_t *at, struct md_parsed_record *r)
@@ -84,17 +96,6 @@ bool md_parsed_take(const char *p, size_t len, size_t *at, struct md_parsed_reco
 	r->len = h.len;
 	*at += sizeof(h) + h.len;
 	return true;
-}
-
-void md_parsed_seal(char *p, size_t len)
-{
-	struct head h;
-
-	memcpy(&h, p, sizeof(h));
-	h.magic = MAGIC;
-	h.len = (uint32_t)(len - sizeof(h));
-	h.sum = record_sum(&h, p + sizeof(h));
-	memcpy(p, &h, sizeof(h));
 }
 
 static struct md_parsed *parsed_of(struct md_box *box)

@@ -49,7 +49,7 @@ void md_parsed_add(struct str *out, const struct md_parsed_record *r);
 /* Takes the record at *AT of the LEN bytes at P (aligned as any), and advances *AT. False at the end, or if it is
  * damaged (*AT is not LEN then). */
 bool md_parsed_take(const char *p, size_t len, size_t *at, struct md_parsed_record *r) MUST_CHECK;
-/* Puts the checksum into the record at P, of LEN bytes in all: for tests. */
+/* Puts mark, length and checksum into the record at P, of LEN bytes in all (at least those before a record's bytes). */
 void md_parsed_seal(char *p, size_t len);
 
 #endif
