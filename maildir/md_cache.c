@@ -268,39 +268,34 @@ static bool is_too_long(const struct str *text)
 	return false;
 }
 
-/* Writes the file unless the file system's clock says that the stamps are not settled, or none would believe it: a
- * mount may give its files an owner and a mode of its own. */
-static bool write_file(const struct md_box *box, int fd)
+void md_cache_replace(const struct md_box *box, const char *name, md_cache_text_fn *text, const void *arg)
 {
-	struct str text = STR_INIT;
+	struct str made = STR_INIT, tmp = STR_INIT;
 	struct stat st;
-	bool ok = fstat(fd, &st) == 0 && md_cache_is_ours(box->fd, &st) &&
-	    is_settled(box, md_ms(st.st_mtim.tv_sec, st.st_mtim.tv_nsec));
-
-	if (ok) {
-		md_cache_format(box, &text);
-		ok = !is_too_long(&text) && fd_write_all(fd, text.data, text.len);
-	}
-	str_fini(&text);
-	return ok;
-}
-
-static void replace(struct md_box *box)
-{
-	struct str name = STR_INIT;
-	int fd;
 	bool ok;
+	int fd;
 
-	str_adds(&name, "tmp/");
-	fd = md_tmp_create(box->root, box->fd, 0600, &name);
+	str_adds(&tmp, "tmp/");
+	fd = md_tmp_create(box->root, box->fd, 0600, &tmp);
 	if (fd >= 0) {
-		ok = write_file(box, fd);
+		ok = fstat(fd, &st) == 0 && md_cache_is_ours(box->fd, &st) && text(box, &st, &made, arg) &&
+		    fd_write_all(fd, str_cstr(&made), made.len);
 		ok = close(fd) == 0 && ok;
 		RACE("cache: written, not in its place");
-		if (!ok || renameat(box->fd, name.data, box->fd, MD_CACHE_FILE) != 0)
-			unlinkat(box->fd, name.data, 0);
+		if (!ok || renameat(box->fd, tmp.data, box->fd, name) != 0)
+			unlinkat(box->fd, tmp.data, 0);
 	}
-	str_fini(&name);
+	str_fini(&made);
+	str_fini(&tmp);
+}
+
+/* None if the file system's clock says that the stamps are not settled. */
+static bool text_of(const struct md_box *box, const struct stat *made, struct str *out, const void *arg UNUSED)
+{
+	if (!is_settled(box, md_ms(made->st_mtim.tv_sec, made->st_mtim.tv_nsec)))
+		return false;
+	md_cache_format(box, out);
+	return !is_too_long(out);
 }
 
 void md_cache_save(struct md_box *box)
@@ -317,7 +312,7 @@ void md_cache_save(struct md_box *box)
 		return;
 	box->cache_due = false;
 	box->learned = 0;
-	replace(box);
+	md_cache_replace(box, MD_CACHE_FILE, text_of, NULL);
 }
 
 /* --- reading --- */

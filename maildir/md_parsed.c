@@ -217,13 +217,10 @@ void md_parsed_put(struct md_box *box, size_t i, enum md_parsed_kind kind, const
 	md_parsed_add(&ps->noted, &r);
 }
 
-/* Writes the file anew: the records that are of a message, then the new ones. */
-static void write_anew(const struct md_box *box, const struct md_parsed *ps)
+/* The records that are of a message, then the new ones. */
+static bool text_anew(const struct md_box *box, const struct stat *made UNUSED, struct str *out, const void *arg)
 {
-	struct str text = STR_INIT, name = STR_INIT;
-	struct stat st;
-	bool ok;
-	int fd;
+	const struct md_parsed *ps = arg;
 
 	for (size_t i = 0; i < ps->n; i++)
 		for (uint32_t k = 0; k < MD_PARSED_KINDS; k++) {
@@ -232,21 +229,10 @@ static void write_anew(const struct md_box *box, const struct md_parsed *ps)
 				md_parsed_base(box->msgs[i].name, box->msgs[i].base_len), at->p, at->len };
 
 			if (at->p != NULL && box->msgs[i].uid == r.uid)
-				md_parsed_add(&text, &r);
+				md_parsed_add(out, &r);
 		}
-	str_add(&text, str_cstr(&ps->noted), ps->noted.len);
-	str_adds(&name, "tmp/");
-	fd = md_tmp_create(box->root, box->fd, 0600, &name);
-	if (fd >= 0) {
-		/* A mount may give its files an owner and a mode of its own: nobody would believe it then. */
-		ok = fstat(fd, &st) == 0 && md_cache_is_ours(box->fd, &st) &&
-		    fd_write_all(fd, str_cstr(&text), text.len);
-		ok = close(fd) == 0 && ok;
-		if (!ok || renameat(box->fd, name.data, box->fd, MD_PARSED_FILE) != 0)
-			unlinkat(box->fd, name.data, 0);
-	}
-	str_fini(&text);
-	str_fini(&name);
+	str_add(out, str_cstr(&ps->noted), ps->noted.len);
+	return true;
 }
 
 /* Appends the new records in one write. One that is cut short is found by the next reader. */
@@ -268,7 +254,7 @@ static void save(struct md_box *box, const struct md_parsed *ps)
 		return;
 	fd = anew ? -1 : open_file(box, O_WRONLY | O_APPEND, &st);
 	if (fd < 0) {
-		write_anew(box, ps);
+		md_cache_replace(box, MD_PARSED_FILE, text_anew, ps);
 		return;
 	}
 	append(box, ps, fd);
