@@ -428,16 +428,14 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 /* True if SUB of FOLDER is there and holds no message. */
 static bool is_empty(struct md_root *r, const char *folder, const char *sub)
 {
-	char dir[MD_FOLDER_MAX + 2];
 	struct md_dirlist l = { STR_INIT, NULL, 0, 0 };
 	bool empty;
 	int fd;
 
-	snprintf(dir, sizeof(dir), ".%s", folder);
-	fd = openat(r->fd, dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	empty = fd >= 0 && md_dirlist_read(r, fd, folder, sub, MD_LIST_ALL, &l) == MD_OK && l.n == 0;
-	if (fd >= 0)
-		close(fd);
+	if (md_folder_open(r, folder, &fd) != MD_OK)
+		return false;
+	empty = md_dirlist_read(r, fd, folder, sub, MD_LIST_ALL, &l) == MD_OK && l.n == 0;
+	close(fd);
 	md_dirlist_fini(&l);
 	return empty;
 }
