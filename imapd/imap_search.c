@@ -440,8 +440,7 @@ void imap_search_free(struct imap_search **search)
 
 struct asked {
 	struct imap_msg msg;
-	struct imap_texts *texts;
-	bool needs_body;
+	struct imap_search *search;
 	struct work *work;
 	uint32_t number;
 	enum md_err failed;
@@ -451,7 +450,7 @@ struct asked {
 
 static bool have_text(struct asked *a)
 {
-	enum md_err e = a->needs_body ? imap_msg_load(&a->msg) : imap_msg_load_header(&a->msg);
+	enum md_err e = a->search->needs_body ? imap_msg_load(&a->msg) : imap_msg_load_header(&a->msg);
 
 	if (e != MD_OK)
 		a->failed = e;
@@ -531,7 +530,7 @@ static bool fits_plain(struct asked *a, const struct key *k)
 	case K_ADDRESS:
 	case K_BODY:
 	case K_TEXT:
-		return have_text(a) && imap_texts_find(a->texts, &a->msg.mime, (size_t)k->number, a->work);
+		return have_text(a) && imap_texts_find(&a->search->texts, &a->msg.mime, (size_t)k->number, a->work);
 	case K_AND:
 	case K_OR:
 	case K_COUNT:
@@ -564,11 +563,7 @@ static bool fits(struct asked *a, const struct key *k)
 
 bool imap_search_fits(struct imap_session *s, struct imap_search *search, size_t i, enum md_err *failed)
 {
-	struct asked a = { .texts = &search->texts,
-		.needs_body = search->needs_body,
-		.work = &s->work,
-		.number = (uint32_t)i + 1,
-		.failed = MD_OK };
+	struct asked a = { .search = search, .work = &s->work, .number = (uint32_t)i + 1, .failed = MD_OK };
 	bool found;
 
 	if (md_box_is_gone(s->box, i))
