@@ -39,7 +39,14 @@ static bool seen_before(struct request *rq)
 	    reg_find(rq->worker->a->reg, id) != NULL;
 }
 
-static uint32_t time_for_peers(const struct request *rq);
+/* What is left of PROXY_TIMEOUT, in ms. */
+static uint32_t time_for_peers(const struct request *rq)
+{
+	double waited = rq->names_since != 0 ? loop_now() - rq->names_since : 0;
+	double left = (double)rq->worker->a->ctx.set->proxy_PROXY_TIMEOUT - waited;
+
+	return (uint32_t)(MAX(left, 0.1) * 1000);
+}
 
 /* The mail is here. */
 static enum request_state stay_here(struct request *rq)
@@ -285,15 +292,6 @@ static bool collect(struct request *rq, struct choice *c)
 	for (unsigned i = 0; i < c->down->ntargets && !c->here; i++)
 		add_target(c->up, c->down->target[i].host, &c->down->target[i].addr, c->down->target[i].tls);
 	return true;
-}
-
-/* What is left of PROXY_TIMEOUT, in ms. */
-static uint32_t time_for_peers(const struct request *rq)
-{
-	double waited = rq->names_since != 0 ? loop_now() - rq->names_since : 0;
-	double left = (double)rq->worker->a->ctx.set->proxy_PROXY_TIMEOUT - waited;
-
-	return (uint32_t)(MAX(left, 0.1) * 1000);
 }
 
 /* None of the hosts has an address now. */
