@@ -6,6 +6,7 @@ import random
 import re
 import time
 
+SPOILT = "spoilt"  # a message that came whole, but is another than the one that was stored
 PATIENCE = 20.0  # seconds for one answer; a node answers long before
 
 
@@ -126,17 +127,16 @@ class Client:
         return repr(reply[:80])
 
     async def read_first(self, user):
-        """What of message 1 is not as it was stored: "" if it is."""
+        """What is wrong with message 1: "" if nothing is; it begins with SPOILT if it came, but not as it was stored."""
         if self.protocol == "pop3":
             reply, data = await self.multiline(b"RETR 1")
-            if not reply.startswith(b"+OK"):
-                return "RETR: " + repr(reply[:60])
-            return "" if data == user.text else f"{len(data)} bytes for {len(user.text)}"
-        reply, untagged = await self.command(b"FETCH 1 BODY.PEEK[]")
-        want = b"{%d}\r\n" % len(user.text) + user.text
-        if reply.startswith(b"OK") and untagged.count(want) == 1:
-            return ""
-        return "FETCH: " + repr(reply[:60]) + f" {len(untagged)} bytes for {len(user.text)}"
+            good, same = reply.startswith(b"+OK"), data == user.text
+        else:
+            reply, data = await self.command(b"FETCH 1 BODY.PEEK[]")
+            good, same = reply.startswith(b"OK"), data.count(b"{%d}\r\n" % len(user.text) + user.text) == 1
+        if not good:
+            return "refused: " + repr(reply[:60])
+        return "" if same else f"{SPOILT}: {len(data)} bytes for {len(user.text)}"
 
     async def select(self):
         if self.protocol == "imap":
@@ -200,7 +200,7 @@ class Load:
 
     async def work(self, client, user, append, record):
         if not await client.select():
-            record.damage = "SELECT refused"
+            record.damage = "refused: SELECT"
             return
         record.damage = await client.read_first(user)
         if append and user.maildir and client.protocol == "imap":
