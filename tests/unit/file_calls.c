@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "tests/unit/open_mode.h"
 
 static enum file_fault mode;
 static unsigned calls, at;
@@ -69,13 +70,9 @@ int __real_openat(int fd, const char *path, int flags, ...);
 int __wrap_openat(int fd, const char *path, int flags, ...);
 int __wrap_openat(int fd, const char *path, int flags, ...)
 {
-	mode_t m = 0;
-	va_list ap;
+	mode_t m;
 
-	va_start(ap, flags);
-	if ((flags & O_CREAT) != 0)
-		m = va_arg(ap, mode_t);
-	va_end(ap);
+	OPEN_MODE(m, flags);
 	return fails() ? -1 : __real_openat(fd, path, flags, m);
 }
 

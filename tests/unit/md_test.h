@@ -13,6 +13,7 @@
 #include "lib/str.h"
 #include "maildir/md.h"
 #include "maildir/md_box_private.h"
+#include "maildir/md_save.h"
 #include "tests/unit/unit.h"
 
 struct md_test {
@@ -87,6 +88,23 @@ static inline void mt_unlink(const struct md_test *t, const char *path)
 
 	snprintf(p, sizeof(p), "%s/%s", t->dir, path);
 	CU_ASSERT_EQUAL(unlink(p), 0);
+}
+
+/* Saves TEXT in INBOX, with \Seen, the keyword "work" and the date WHEN (NULL: now). */
+static inline enum md_err mt_save(struct md_root *r, const char *text, const time_t *when)
+{
+	const char *kw[] = { "work" };
+	struct md_save *s;
+	uint32_t uid, uidv;
+	enum md_err e = md_save_begin(r, "", &s);
+
+	if (e != MD_OK)
+		return e;
+	e = md_save_write(s, text, strlen(text));
+	if (e == MD_OK)
+		return md_save_commit(&s, MD_SEEN, kw, 1, when, &uid, &uidv);
+	md_save_abort(&s);
+	return e;
 }
 
 static inline void mt_begin(struct md_test *t)

@@ -9,6 +9,7 @@
 
 #include "lib/loop.h"
 #include "login/acceptor.h"
+#include "tests/unit/listening.h"
 
 static struct ev_loop *loop;
 static struct acceptor *acceptor;
@@ -77,19 +78,6 @@ static void set_limit(unsigned n)
 	CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &lim), 0);
 }
 
-static int listener(void)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	int fd;
-
-	CU_ASSERT(net_addr_parse(&here, "127.0.0.1", 0));
-	fd = net_listen(&here, 64);
-	CU_ASSERT_FATAL(fd != -1 && getsockname(fd, (struct sockaddr *)&ss, &len) == 0);
-	net_addr_from(&here, &ss);
-	return fd;
-}
-
 /* N clients connect and leave. */
 static void come(unsigned n)
 {
@@ -113,7 +101,7 @@ static void setup(unsigned limit)
 	used = taken = refused = trimmed = told = displaced = 0;
 	told_full = gives_back = gives_way = denies = false;
 	acceptor = acceptor_new(loop, &hooks, NULL);
-	acceptor_add(acceptor, 0, PROTOCOL_POP3, false, listener());
+	acceptor_add(acceptor, 0, PROTOCOL_POP3, false, listen_at(&here));
 }
 
 static void test_open_and_shut(void)
@@ -128,7 +116,7 @@ static void test_open_and_shut(void)
 	acceptor_answer(acceptor, false); /* nothing was asked */
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_TAKING);
 	acceptor_shut(acceptor);
-	acceptor_add(acceptor, 1, PROTOCOL_POP3, false, listener()); /* too late */
+	acceptor_add(acceptor, 1, PROTOCOL_POP3, false, listen_at(&here)); /* too late */
 	CU_ASSERT_EQUAL(acceptor_state(acceptor), ACCEPTOR_SHUT);
 	acceptor_free(&acceptor);
 	CU_ASSERT_PTR_NULL(acceptor);
@@ -269,7 +257,7 @@ static void test_lent_sockets(void)
 
 	setup(1000);
 	acceptor_open(acceptor);
-	sock = listener();
+	sock = listen_at(&here);
 	masters = dup(sock); /* the master keeps it */
 	acceptor_add(acceptor, 3, PROTOCOL_POP3, false, sock);
 	come(2);

@@ -14,6 +14,7 @@
 #include "proxy/backend.h"
 #include "tests/unit/clock_step.h"
 #include "tests/unit/decoded.h"
+#include "tests/unit/listening.h"
 #include "tests/unit/tls_test.h"
 
 /* A made-up protocol: the peer greets with "HELLO", gets "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
@@ -100,20 +101,6 @@ static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t t
 }
 
 static const struct backend_fns fns = { on_line, on_why, on_done, on_health, NULL, NULL, NULL };
-
-static int listen_at(struct net_addr *a)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	int fd;
-
-	net_addr_parse(a, "127.0.0.1", 0);
-	fd = net_listen(a, 8);
-	CU_ASSERT_FATAL(fd >= 0);
-	CU_ASSERT_EQUAL(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
-	net_addr_from(a, &ss);
-	return fd;
-}
 
 /* An address at which nobody listens. */
 static struct net_addr closed_address(void)
@@ -507,6 +494,13 @@ static void end_starttls(void)
 	ev_loop_destroy(loop);
 }
 
+/* The peer at FD greets, is asked for TLS, and begins it. */
+static void agree_on_tls(int fd)
+{
+	talk(fd, "HELLO\r\n", "TLS\r\n");
+	CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", 7, 0), 7);
+}
+
 /* The answer to STARTTLS, cut at every byte. */
 static void test_starttls(void)
 {
@@ -589,8 +583,7 @@ static void test_tls_fails(void)
 		begin_starttls(a, 2, silent ? 2 : 10, &o);
 		tls_name = silent ? "node.example" : "other.example";
 		fd = accepted(listener[0]);
-		talk(fd, "HELLO\r\n", "TLS\r\n");
-		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", 7, 0), 7);
+		agree_on_tls(fd);
 		if (!silent)
 			serve_tls(&c[0], fd);
 		c[1] = (struct conn){ .state = NULL };
@@ -598,8 +591,7 @@ static void test_tls_fails(void)
 		int second = accepted(listener[1]);
 
 		tls_name = "node.example";
-		talk(second, "HELLO\r\n", "TLS\r\n");
-		CU_ASSERT_EQUAL(send(second, "BEGIN\r\n", 7, 0), 7);
+		agree_on_tls(second);
 		serve_tls(&c[1], second);
 		wait_done(&o);
 		CU_ASSERT_EQUAL(o.result, BACKEND_OK);
@@ -631,16 +623,14 @@ static void late_handshake(time_t late, bool in_time)
 	begin_starttls(a, 2, 10, &o);
 	fd = accepted(listener[0]);
 	jump += 4; /* of 5 */
-	talk(fd, "HELLO\r\n", "TLS\r\n");
-	CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", 7, 0), 7);
+	agree_on_tls(fd);
 	turn(5);
 	jump += late; /* of half of the other 6 */
 	turn(5);
 	if (!in_time) {
 		close(fd);
 		fd = accepted(listener[1]);
-		talk(fd, "HELLO\r\n", "TLS\r\n");
-		CU_ASSERT_EQUAL(send(fd, "BEGIN\r\n", 7, 0), 7);
+		agree_on_tls(fd);
 	}
 	serve_tls(&c, fd);
 	wait_done(&o);
@@ -695,8 +685,7 @@ static void test_next_before_the_login(void)
 		else
 			CU_ASSERT(send(fd, t[i].answer, strlen(t[i].answer), 0) >= 0);
 		second = accepted(listener[1]);
-		talk(second, "HELLO\r\n", "TLS\r\n");
-		CU_ASSERT_EQUAL(send(second, "BEGIN\r\n", 7, 0), 7);
+		agree_on_tls(second);
 		serve_tls(&c, second);
 		wait_done(&o);
 		CU_ASSERT_EQUAL(o.result, BACKEND_OK);

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -12,6 +11,7 @@
 #include "maildir/md_dir.h"
 #include "maildir/md_keyword.h"
 #include "maildir/md_recent.h"
+#include "tests/unit/open_mode.h"
 
 enum { MANY = 80 };
 
@@ -92,13 +92,9 @@ int __wrap_renameat(int fromfd, const char *from, int tofd, const char *to);
 
 int __wrap_openat(int dirfd, const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list ap;
+	mode_t mode;
 
-	va_start(ap, flags);
-	if ((flags & O_CREAT) != 0)
-		mode = va_arg(ap, mode_t);
-	va_end(ap);
+	OPEN_MODE(mode, flags);
 	return fails() ? -1 : __real_openat(dirfd, path, flags, mode);
 }
 

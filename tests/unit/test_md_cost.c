@@ -3,11 +3,11 @@
 #include "tests/unit/md_test.h"
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <strings.h>
 
 #include "maildir/md_copy.h"
 #include "maildir/md_pop3_private.h"
+#include "tests/unit/open_mode.h"
 
 static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
@@ -61,13 +61,9 @@ int __wrap_strcmp(const char *a, const char *b);
 
 int __wrap_openat(int dirfd, const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list ap;
+	mode_t mode;
 
-	va_start(ap, flags);
-	if ((flags & O_CREAT) != 0)
-		mode = va_arg(ap, mode_t);
-	va_end(ap);
+	OPEN_MODE(mode, flags);
 	note_open(path, flags);
 	return __real_openat(dirfd, path, flags, mode);
 }

@@ -5,14 +5,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <time.h>
 
 #include "maildir/md_copy.h"
 #include "maildir/md_pop3_private.h"
-#include "maildir/md_save.h"
 #include "maildir/md_subscribe.h"
 #include "maildir/md_tree.h"
+#include "tests/unit/open_mode.h"
 
 static const char mail[] = "From: a\nSubject: x\n\nhi\n";
 
@@ -134,13 +133,9 @@ int __wrap_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 
 int __wrap_openat(int dirfd, const char *path, int flags, ...)
 {
-	mode_t mode = 0;
-	va_list ap;
+	mode_t mode;
 
-	va_start(ap, flags);
-	if ((flags & O_CREAT) != 0)
-		mode = va_arg(ap, mode_t);
-	va_end(ap);
+	OPEN_MODE(mode, flags);
 	return fails() ? -1 : __real_openat(dirfd, path, flags, mode);
 }
 
@@ -215,19 +210,9 @@ static bool in_order(const char *a, const char *b)
 
 static enum md_err do_save(struct md_root *r)
 {
-	const char *kw[] = { "work" };
 	const time_t when = 1000000000;
-	struct md_save *s;
-	uint32_t uid, uidv;
-	enum md_err e = md_save_begin(r, "", &s);
 
-	if (e != MD_OK)
-		return e;
-	e = md_save_write(s, mail, sizeof(mail) - 1);
-	if (e == MD_OK)
-		return md_save_commit(&s, MD_SEEN, kw, 1, &when, &uid, &uidv);
-	md_save_abort(&s);
-	return e;
+	return mt_save(r, mail, &when);
 }
 
 static enum md_err do_open(struct md_root *r)

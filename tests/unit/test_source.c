@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "lib/str.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/listening.h"
 
 static struct str asked;    /* the addresses connected from, each with a blank */
 static const char *no_port; /* there no port is free; "*": nowhere */
@@ -86,20 +86,6 @@ static void test_loopback(void)
 	source_free(&s);
 }
 
-/* A listener's address, and the descriptor. */
-static int listen_here(struct net_addr *a)
-{
-	struct sockaddr_storage ss;
-	socklen_t len = sizeof(ss);
-	int fd;
-
-	net_addr_parse(a, "127.0.0.1", 0);
-	fd = net_listen(a, 4);
-	CU_ASSERT_FATAL(getsockname(fd, (struct sockaddr *)&ss, &len) == 0);
-	net_addr_from(a, &ss);
-	return fd;
-}
-
 /* Connects from the addresses LIST to a listener; whom that sees. */
 static const char *seen(const char *list, char ip[NET_IP_TEXT_MAX])
 {
@@ -107,7 +93,7 @@ static const char *seen(const char *list, char ip[NET_IP_TEXT_MAX])
 	struct net_addr a;
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
-	int listener = listen_here(&a), fd, accepted;
+	int listener = listen_at(&a), fd, accepted;
 
 	fd = source_connect(s, &a);
 	CU_ASSERT_NOT_EQUAL(fd, -1);

@@ -8,7 +8,6 @@
 
 #include "maildir/md_copy.h"
 #include "maildir/md_pop3.h"
-#include "maildir/md_save.h"
 #include "maildir/md_subscribe.h"
 #include "maildir/md_tree.h"
 #include "tests/unit/file_calls.h"
@@ -20,19 +19,7 @@ enum fate { STAYS, MOVES, LEAVES };
 
 static enum md_err do_append(struct md_root *r)
 {
-	static const char text[] = "Subject: 9\n\nnew\n";
-	const char *kw[] = { "work" };
-	struct md_save *s;
-	uint32_t uid, uidv;
-	enum md_err e = md_save_begin(r, "", &s);
-
-	if (e != MD_OK)
-		return e;
-	e = md_save_write(s, text, sizeof(text) - 1);
-	if (e == MD_OK)
-		return md_save_commit(&s, MD_SEEN, kw, 1, NULL, &uid, &uidv);
-	md_save_abort(&s);
-	return e;
+	return mt_save(r, "Subject: 9\n\nnew\n", NULL);
 }
 
 static enum md_err on_first(struct md_root *r, enum md_err (*fn)(struct md_box *box))

@@ -953,6 +953,29 @@ static void on_nothing(struct chan *c UNUSED, struct msgr *r UNUSED, int fd UNUS
 
 static void on_end(struct chan *c UNUSED, void *arg UNUSED) { }
 
+/* A worker that waits for its certificates before it opens; the other end of the channel to its key process. */
+static struct chan *open_with_certificates(void)
+{
+	struct chan *key;
+	int fd[2];
+
+	setup();
+	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
+	key = msg_channel_open(w->ctx.loop, fd[1], on_nothing, on_end, NULL);
+	begin_opening(w);
+	certificates_channel(w->env.certificates, fd[0]);
+	on_go(&w->ctx);
+	return key;
+}
+
+/* As if some had come or gone since it looked last. */
+static void look_while_some_come(void)
+{
+	w->came++;
+	ev_feed_event(w->ctx.loop, &w->opening, EV_TIMER);
+	turns();
+}
+
 /* At a reload the worker before accepts until this one has the certificates; it waits for them only so long
  * as some come. */
 static void test_certificates_come_before_clients(void)
@@ -960,15 +983,8 @@ static void test_certificates_come_before_clients(void)
 	static struct msgw m;
 
 	for (int answers = 0; answers < 2; answers++) {
-		struct chan *key;
-		int fd[2];
+		struct chan *key = open_with_certificates();
 
-		setup();
-		CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
-		key = msg_channel_open(w->ctx.loop, fd[1], on_nothing, on_end, NULL);
-		begin_opening(w);
-		certificates_channel(w->env.certificates, fd[0]);
-		on_go(&w->ctx);
 		turns();
 		CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_NEW);
 		if (answers) {
@@ -976,9 +992,7 @@ static void test_certificates_come_before_clients(void)
 			CU_ASSERT_EQUAL(chan_send(key, &m, -1), 0);
 			turns();
 		} else {
-			w->came++; /* as if some had come or gone since */
-			ev_feed_event(w->ctx.loop, &w->opening, EV_TIMER);
-			turns();
+			look_while_some_come();
 			CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_NEW);
 			ev_feed_event(w->ctx.loop, &w->opening, EV_TIMER);
 			turns();
@@ -993,21 +1007,11 @@ static void test_certificates_come_before_clients(void)
 /* Certificates that are renewed all the time, or told again and again, do not keep clients out. */
 static void test_certificates_without_end(void)
 {
-	struct chan *key;
+	struct chan *key = open_with_certificates();
 	unsigned looks;
-	int fd[2];
 
-	setup();
-	CU_ASSERT_EQUAL_FATAL(msg_pair(fd), 0);
-	key = msg_channel_open(w->ctx.loop, fd[1], on_nothing, on_end, NULL);
-	begin_opening(w);
-	certificates_channel(w->env.certificates, fd[0]);
-	on_go(&w->ctx);
-	for (looks = 0; looks < 1000 && w->waits_to_open; looks++) {
-		w->came++; /* as if some had come or gone since */
-		ev_feed_event(w->ctx.loop, &w->opening, EV_TIMER);
-		turns();
-	}
+	for (looks = 0; looks < 1000 && w->waits_to_open; looks++)
+		look_while_some_come();
 	CU_ASSERT_EQUAL(looks, OPENING_LOOKS);
 	CU_ASSERT_EQUAL(acceptor_state(w->acceptor), ACCEPTOR_TAKING);
 	chan_free(&key);
