@@ -141,7 +141,7 @@ static bool may_be_retried(struct request *rq)
 		return false;
 	rq->q.ntried = r->ntargets;
 	for (unsigned i = 0; i < r->ntargets; i++)
-		rq->q.tried[i] = r->target[i].addr;
+		rq->q.tried[i] = (struct auth_tried){ r->target[i].addr, r->target[i].tls };
 	return true;
 }
 

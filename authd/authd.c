@@ -133,19 +133,22 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 	const struct peer_service *at;
 	struct session_target m;
 	struct reg_session *s;
-	double now = clock_now();
+	double now = clock_now(), began;
 
 	if (!peer_result_read(r, &m))
 		return false;
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
 	at = &s->pending->target[m.target];
+	began = now - m.took_ms / 1000.0;
 	if (m.result == PEER_ANSWERS)
 		peers_answered(peers, at, w->generation, now);
 	else if (m.result == PEER_SLOW)
-		peers_slow(peers, at, s->user, w->generation, now - m.took_ms / 1000.0, now);
+		peers_slow(peers, at, s->user, w->generation, began, now);
+	else if (m.result == PEER_DOWN)
+		peers_failed(peers, at, w->generation, began, now);
 	else
-		peers_failed(peers, at, w->generation, now - m.took_ms / 1000.0, now);
+		peers_refused(peers, at, m.result == PEER_BUSY ? NULL : s->user, w->generation, began, now);
 	return true;
 }
 

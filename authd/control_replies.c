@@ -89,7 +89,9 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 			const struct peer_service s = { p, (enum peer_tls)h->tls, addr[i] };
 
 			str_addf(&t->text, " [%s] %s", net_addr_text(&addr[i], ip),
-			    peers_down(t->a->peers, &s, clock_now()) ? "down" : "not known to be down");
+			    peers_down(t->a->peers, &s, clock_now())     ? "down" :
+			        peers_busy(t->a->peers, &s, clock_now()) ? "busy" :
+			                                                   "not known to be down");
 			loop = loop || listens_at(t->a->ctx.set, p, &addr[i]);
 		}
 		if (loop)
@@ -404,9 +406,10 @@ void control_reply_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = a->userdb;
 	const struct directory_lookup_counts *counts = directory_lookups_counts(a->directory_lookups);
-	struct str text = STR_INIT, down = STR_INIT, trouble = STR_INIT;
+	struct str text = STR_INIT, down = STR_INIT, busy = STR_INIT, trouble = STR_INIT;
 	unsigned directories = directory_lookups_trouble(a->directory_lookups, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
+	unsigned nbusy = peers_list_busy(a->peers, clock_now(), &busy);
 	struct str back = STR_INIT, crowd = STR_INIT, tls = STR_INIT, untrusted = STR_INIT;
 	unsigned nback = troubles_list(a->troubles, TROUBLE_LOOP, clock_now(), &back);
 	unsigned ncrowd = troubles_list(a->troubles, TROUBLE_CROWD, clock_now(), &crowd);
@@ -430,9 +433,9 @@ void control_reply_status(struct authd *a, uint32_t query)
 			    protocol_settings(a->ctx.set, p).local_server);
 	str_addf(&text,
 	    "jobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
-	    "peers_down_list=%s\n",
+	    "peers_down_list=%s\npeers_busy=%u\npeers_busy_list=%s\n",
 	    jobs_waiting(a->jobs), jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs),
-	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down));
+	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down), nbusy, str_cstr(&busy));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_pending_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
 	str_addf(&text, "peers_need_tls=%u\npeers_need_tls_list=%s\npeers_untrusted=%u\npeers_untrusted_list=%s\n",
@@ -454,6 +457,7 @@ void control_reply_status(struct authd *a, uint32_t query)
 	role_rows(&a->ctx, query, str_cstr(&text), text.len);
 	role_done(&a->ctx, query, 0);
 	str_fini(&down);
+	str_fini(&busy);
 	str_fini(&back);
 	str_fini(&crowd);
 	str_fini(&tls);

@@ -33,14 +33,18 @@ struct health_key {
 };
 
 enum peer_state {
-	PEER_STATE_UP,  /* or not known yet */
-	PEER_STATE_DOWN /* it failed last time, and is tried last before `until` */
+	PEER_STATE_UP,   /* or not known yet */
+	PEER_STATE_BUSY, /* it took no login last time, and is tried after those that are up before `until` */
+	PEER_STATE_DOWN  /* it failed last time, and is tried last before `until` */
 };
 
-/* An account whose login was not answered. */
-struct slow_login {
-	char *user;
-	double when;
+/* Accounts whose logins have lately failed in one way. */
+struct failed_logins {
+	struct {
+		char *user;
+		double when;
+	} login[PEERS_SLOW_ACCOUNTS];
+	unsigned n;
 };
 
 struct peer_health {
@@ -49,12 +53,12 @@ struct peer_health {
 	enum peer_state state;
 	double until;
 	double answered; /* the last time; 0: never */
+	double worked;   /* the last time that it took a login, or rejected a password; 0: never */
 	uint64_t by;     /* who has said last that it is down */
 	uint64_t doubted;
 	double doubted_until;
-	struct outage outage;
-	struct slow_login slow[PEERS_SLOW_ACCOUNTS];
-	unsigned nslow;
+	struct outage outage, rush; /* it is down; it is busy */
+	struct failed_logins slow, refused;
 	UT_hash_handle hh;
 };
 
@@ -75,17 +79,18 @@ struct peers *peers_new(peers_ask_fn *ask, void *arg)
 	return p;
 }
 
-static void forget_slow(struct peer_health *h)
+static void forget_logins(struct failed_logins *f)
 {
-	for (unsigned i = 0; i < h->nslow; i++)
-		mem_free(&h->slow[i].user);
-	h->nslow = 0;
+	for (unsigned i = 0; i < f->n; i++)
+		mem_free(&f->login[i].user);
+	f->n = 0;
 }
 
 static void drop_health(struct peers *p, struct peer_health *h)
 {
 	HASH_DEL(p->health, h);
-	forget_slow(h);
+	forget_logins(&h->slow);
+	forget_logins(&h->refused);
 	mem_free(&h);
 }
 
@@ -252,6 +257,14 @@ static void say_over(struct peer_health *h, bool answered, double now)
 		log_info("peer %s answers again", name_for_log(h, name));
 }
 
+static void say_free(struct peer_health *h, bool worked, double now)
+{
+	char name[NAME_MAX];
+
+	if (outage_over(&h->rush, worked, now))
+		log_info("peer %s takes logins again", name_for_log(h, name));
+}
+
 static bool is_doubted(const struct peer_health *h, uint64_t by, double now)
 {
 	return by == h->doubted && now < h->doubted_until;
@@ -261,7 +274,7 @@ static void set_down(struct peers *p, struct peer_health *h, const char *why, ui
 {
 	char name[NAME_MAX];
 
-	forget_slow(h);
+	forget_logins(&h->slow);
 	if (outage_failed(&h->outage, now))
 		log_warn("peer %s %s", name_for_log(h, name), why);
 	h->state = PEER_STATE_DOWN;
@@ -269,18 +282,29 @@ static void set_down(struct peers *p, struct peer_health *h, const char *why, ui
 	h->until = now + p->down_time;
 }
 
-void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, double now)
+/* BY has got an answer, whatever that says. */
+static void not_down(struct peer_health *h, uint64_t by, double now)
 {
-	struct peer_health *h = get_health(p, s);
-
 	if (h->state == PEER_STATE_DOWN && h->by != by) {
 		h->doubted = h->by;
 		h->doubted_until = now + PEERS_DOUBT_SECONDS;
 	}
-	forget_slow(h);
-	h->state = PEER_STATE_UP;
+	forget_logins(&h->slow);
+	if (h->state == PEER_STATE_DOWN)
+		h->state = PEER_STATE_UP;
 	h->answered = now;
 	say_over(h, true, now);
+}
+
+void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, double now)
+{
+	struct peer_health *h = get_health(p, s);
+
+	not_down(h, by, now);
+	forget_logins(&h->refused);
+	h->state = PEER_STATE_UP;
+	h->worked = now;
+	say_free(h, true, now);
 }
 
 void peers_failed(struct peers *p, const struct peer_service *s, uint64_t by, double began, double now)
@@ -293,25 +317,30 @@ void peers_failed(struct peers *p, const struct peer_service *s, uint64_t by, do
 
 void peers_tick(struct peers *p, double now)
 {
-	for (struct peer_health *h = p->health; h != NULL; h = h->hh.next)
+	for (struct peer_health *h = p->health; h != NULL; h = h->hh.next) {
 		if (h->outage.logged)
 			say_over(h, false, now);
+		if (h->rush.logged)
+			say_free(h, false, now);
+	}
 }
 
-/* Notes that USER's login got no answer; drops expired notes and USER's older one. */
-static void add_slow(struct peer_health *h, const char *user, double now)
+/* Notes that USER's login failed; drops expired notes and USER's older one. True: logins of so many accounts did that
+ * it is the peer's trouble. */
+static bool add_login(struct failed_logins *f, const char *user, double now)
 {
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < h->nslow; i++) {
-		if (h->slow[i].when + PEERS_SLOW_SECONDS > now && strcmp(h->slow[i].user, user) != 0)
-			h->slow[n++] = h->slow[i];
+	for (unsigned i = 0; i < f->n; i++) {
+		if (f->login[i].when + PEERS_SLOW_SECONDS > now && strcmp(f->login[i].user, user) != 0)
+			f->login[n++] = f->login[i];
 		else
-			mem_free(&h->slow[i].user);
+			mem_free(&f->login[i].user);
 	}
-	h->slow[n].user = mem_strdup(user);
-	h->slow[n].when = now;
-	h->nslow = n + 1;
+	f->login[n].user = mem_strdup(user);
+	f->login[n].when = now;
+	f->n = n + 1;
+	return f->n == PEERS_SLOW_ACCOUNTS;
 }
 
 void peers_slow(struct peers *p, const struct peer_service *s, const char *user, uint64_t by, double began, double now)
@@ -320,17 +349,54 @@ void peers_slow(struct peers *p, const struct peer_service *s, const char *user,
 
 	if (is_doubted(h, by, now) || h->answered >= began || (h->state == PEER_STATE_DOWN && now < h->until))
 		return;
-	add_slow(h, user, now);
-	if (h->nslow == PEERS_SLOW_ACCOUNTS)
+	if (add_login(&h->slow, user, now))
 		set_down(p, h, "sends greetings, but does not answer logins of several accounts", by, now);
+}
+
+static void set_busy(struct peers *p, struct peer_health *h, const char *why, double now)
+{
+	char name[NAME_MAX];
+
+	forget_logins(&h->refused);
+	if (outage_failed(&h->rush, now))
+		log_warn("peer %s %s: logins try others first", name_for_log(h, name), why);
+	h->state = PEER_STATE_BUSY;
+	h->until = now + p->down_time;
+}
+
+void peers_refused(struct peers *p, const struct peer_service *s, const char *user, uint64_t by, double began,
+    double now)
+{
+	struct peer_health *h = get_health(p, s);
+
+	if (is_doubted(h, by, now))
+		return;
+	not_down(h, by, now);
+	if (h->worked >= began || (user != NULL && h->state == PEER_STATE_BUSY && now < h->until))
+		return;
+	if (user == NULL)
+		set_busy(p, h, "takes no logins now", now);
+	else if (add_login(&h->refused, user, now))
+		set_busy(p, h, "answers logins of several accounts with temporary failures", now);
+}
+
+static bool is_in(const struct peer_health *h, enum peer_state state, double now)
+{
+	return h != NULL && h->state == state && now < h->until;
 }
 
 bool peers_down(struct peers *p, const struct peer_service *s, double now)
 {
 	struct health_key key;
-	const struct peer_health *h = find_health(p, s, &key);
 
-	return h != NULL && h->state == PEER_STATE_DOWN && now < h->until;
+	return is_in(find_health(p, s, &key), PEER_STATE_DOWN, now);
+}
+
+bool peers_busy(struct peers *p, const struct peer_service *s, double now)
+{
+	struct health_key key;
+
+	return is_in(find_health(p, s, &key), PEER_STATE_BUSY, now);
 }
 
 bool peers_suspect(struct peers *p, const struct peer_service *s)
@@ -338,16 +404,16 @@ bool peers_suspect(struct peers *p, const struct peer_service *s)
 	struct health_key key;
 	const struct peer_health *h = find_health(p, s, &key);
 
-	return h != NULL && h->state == PEER_STATE_DOWN;
+	return h != NULL && h->state != PEER_STATE_UP;
 }
 
-unsigned peers_list_down(struct peers *p, double now, struct str *out)
+static unsigned list_in(const struct peers *p, enum peer_state state, double now, struct str *out)
 {
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n = 0;
 
 	for (const struct peer_health *d = p->health; d != NULL; d = d->hh.next) {
-		if (d->state != PEER_STATE_DOWN || now >= d->until)
+		if (!is_in(d, state, now))
 			continue;
 		str_adds(out, n != 0 ? " " : "");
 		if (d->service.addr.family == 0)
@@ -359,4 +425,14 @@ unsigned peers_list_down(struct peers *p, double now, struct str *out)
 		n++;
 	}
 	return n;
+}
+
+unsigned peers_list_down(struct peers *p, double now, struct str *out)
+{
+	return list_in(p, PEER_STATE_DOWN, now, out);
+}
+
+unsigned peers_list_busy(struct peers *p, double now, struct str *out)
+{
+	return list_in(p, PEER_STATE_BUSY, now, out);
 }

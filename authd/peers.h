@@ -31,10 +31,11 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
     double now);
 
 /* Health belongs to an address, its port, the protocol that is spoken there, and how: in clear, after STARTTLS, or by
- * TLS (an account may have an option of its own for that). One account's trouble is not the
- * peer's: a login without an answer after a good greeting counts only together with those of other accounts. Nor is one
- * login worker's: if a peer that BY, one of them, has called down answers another one, nothing that BY says against it
- * counts for PEERS_DOUBT_SECONDS. */
+ * TLS (an account may have an option of its own for that). A peer is down (it does not answer), busy (it answers that
+ * it takes no logins now), or neither. One account's trouble is not the peer's: a login that gets no answer, or that of
+ * a temporary failure, after a good greeting counts only together with those of other accounts. Nor is one login
+ * worker's: if a peer that BY, one of them, has called down answers another one, nothing that BY says against it counts
+ * for PEERS_DOUBT_SECONDS. */
 enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60, PEERS_DOUBT_SECONDS = 600 };
 
 struct peer_service {
@@ -52,14 +53,23 @@ void peers_failed(struct peers *p, const struct peer_service *s, uint64_t by, do
 /* It has greeted, but not answered the login of USER, which began at BEGAN. If that happens to PEERS_SLOW_ACCOUNTS
  * accounts within PEERS_SLOW_SECONDS and it answered nobody while they waited, the peer is down. */
 void peers_slow(struct peers *p, const struct peer_service *s, const char *user, uint64_t by, double began, double now);
+/* It takes no logins now, as it said to an attempt that began at BEGAN (USER is NULL), or it answered the login of USER
+ * with a temporary failure: the same if that happens to PEERS_SLOW_ACCOUNTS accounts within PEERS_SLOW_SECONDS. Then
+ * the peer is busy, unless it has taken a login, or rejected a password, since. In any case it is not down. */
+void peers_refused(struct peers *p, const struct peer_service *s, const char *user, uint64_t by, double began,
+    double now);
 /* To be called about every second: logs outages that are over. */
 void peers_tick(struct peers *p, double now);
 /* It failed less than the down time ago. */
 bool peers_down(struct peers *p, const struct peer_service *s, double now);
-/* It failed at the last attempt: a success must be reported. */
+/* It said less than the down time ago that it takes no logins now. */
+bool peers_busy(struct peers *p, const struct peer_service *s, double now);
+/* It failed or was busy at the last attempt: a success must be reported. */
 bool peers_suspect(struct peers *p, const struct peer_service *s);
 /* Number of services that are down, and their texts "ip:port" separated by blanks, with "(starttls)" or "(implicit)"
  * behind those where that fails; LOCAL_IMAP or LOCAL_POP3 for such a socket. */
 unsigned peers_list_down(struct peers *p, double now, struct str *out);
+/* The same of those that are busy. */
+unsigned peers_list_busy(struct peers *p, double now, struct str *out);
 
 #endif

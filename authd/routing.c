@@ -162,8 +162,8 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 
 /* What step_targets() knows of the hosts so far. */
 struct choice {
-	/* Targets that may answer, and those that did not when last tried. */
-	struct auth_reply *up, *down;
+	/* Targets that may take the login, and those that said they take none, or did not answer, when last tried. */
+	struct auth_reply *up, *busy, *down;
 	bool here; /* this node takes the login */
 };
 
@@ -208,13 +208,28 @@ static void look_ahead(struct request *rq, unsigned i)
 		    &n);
 }
 
-/* The login could not be begun there a moment ago, whatever others know of that address. */
-static bool was_tried(const struct request *rq, const struct net_addr *addr)
+/* The login could not be begun there a moment ago, whatever others know of that address: at that port, and in that mode
+ * of TLS. */
+static bool was_tried(const struct request *rq, const struct net_addr *addr, enum peer_tls tls)
 {
-	for (unsigned i = 0; i < rq->q.ntried; i++)
-		if (rq->q.tried[i].port == addr->port && net_addr_same_ip(&rq->q.tried[i], addr))
+	for (unsigned i = 0; i < rq->q.ntried; i++) {
+		const struct auth_tried *t = &rq->q.tried[i];
+
+		if (t->tls == tls && t->addr.port == addr->port && net_addr_same_ip(&t->addr, addr))
 			return true;
+	}
 	return false;
+}
+
+/* Where a target for S belongs. */
+static struct auth_reply *targets_like(const struct request *rq, const struct choice *c, const struct peer_service *s)
+{
+	struct peers *peers = rq->worker->a->peers;
+	double now = clock_now();
+
+	if (was_tried(rq, &s->addr, s->tls) || peers_down(peers, s, now))
+		return c->down;
+	return peers_busy(peers, s, now) ? c->busy : c->up;
 }
 
 /* A host without TLS is none for a login whose mailhost has TLS before it: whoever breaks the connection there, or
@@ -234,7 +249,6 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	struct peers *peers = rq->worker->a->peers;
 	const struct route_host *h = &rq->route.host[i];
 	struct net_addr addr[RESOLVER_ADDRS_MAX];
-	double now = clock_now();
 	unsigned n;
 
 	if (is_weaker(&rq->route, i)) {
@@ -264,17 +278,22 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	}
 	for (unsigned k = 0; k < n; k++) {
 		const struct peer_service s = { rq->q.protocol, (enum peer_tls)h->tls, addr[k] };
-		bool bad = was_tried(rq, &addr[k]) || peers_down(peers, &s, now);
 
 		c->up->report_success = c->up->report_success || peers_suspect(peers, &s);
-		add_target(bad ? c->down : c->up, h->name, &addr[k], (enum peer_tls)h->tls);
+		add_target(targets_like(rq, c, &s), h->name, &addr[k], s.tls);
 	}
 	return true;
 }
 
+static void add_targets(struct auth_reply *r, const struct auth_reply *more)
+{
+	for (unsigned i = 0; i < more->ntargets; i++)
+		add_target(r, more->target[i].host, &more->target[i].addr, more->target[i].tls);
+}
+
 /* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then
- * those that are not. Waits only for the host to be tried next: false. A host that is this node takes the login, if it
- * may, when no host before it is up; those after it do not matter then. */
+ * those that are busy, then those that are down. Waits only for the host to be tried next: false. A host that is this
+ * node takes the login, if it may, when no host before it is up; those after it do not matter then. */
 static bool collect(struct request *rq, struct choice *c)
 {
 	char why[AUTH_REASON_MAX];
@@ -289,8 +308,10 @@ static bool collect(struct request *rq, struct choice *c)
 			return false;
 		}
 	}
-	for (unsigned i = 0; i < c->down->ntargets && !c->here; i++)
-		add_target(c->up, c->down->target[i].host, &c->down->target[i].addr, c->down->target[i].tls);
+	if (!c->here) {
+		add_targets(c->up, c->busy);
+		add_targets(c->up, c->down);
+	}
 	return true;
 }
 
@@ -481,15 +502,15 @@ static enum request_state to_local_server(struct request *rq)
 
 enum request_state step_targets(struct request *rq)
 {
-	static struct auth_reply down;
+	static struct auth_reply busy, down;
 	struct auth_reply *r = request_reply();
-	struct choice c = { .up = r, .down = &down };
+	struct choice c = { .up = r, .busy = &busy, .down = &down };
 	enum request_state next;
 
 	if (rq->here)
 		return to_local_server(rq);
 	memset(r, 0, sizeof(*r));
-	down.ntargets = 0;
+	busy.ntargets = down.ntargets = 0;
 	if (!collect(rq, &c))
 		return REQUEST_ADDRESS;
 	if (c.here)

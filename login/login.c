@@ -816,7 +816,7 @@ static void note_tried(struct login *l)
 	l->ntried = l->reply->ntargets;
 	l->tried = mem_alloc(l->ntried * sizeof(*l->tried));
 	for (unsigned i = 0; i < l->ntried; i++)
-		l->tried[i] = l->reply->target[i].addr;
+		l->tried[i] = (struct auth_tried){ l->reply->target[i].addr, l->reply->target[i].tls };
 }
 
 static void peer_done(struct login *l, const struct backend *b, enum backend_result result)

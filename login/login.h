@@ -122,12 +122,13 @@ struct login {
 	unsigned bad, wrong;     /* consecutive errors; wrong passwords, and attempts to be somebody else */
 	double peer_until;       /* lib/clock.h: PROXY_TIMEOUT has passed then; 0: no peer was tried yet */
 	bool retried;            /* the hand-over, or connecting to a peer, failed once already */
-	uint8_t ntried;          /* the latter: how many targets were tried, and */
-	struct net_addr *tried;  /* ... their addresses; NULL: none */
-	bool heard;              /* the client has sent something */
-	bool told_insecure;      /* the log tells that it wanted to log in without TLS */
-	bool told_external;      /* ... or by a certificate that has no name for us */
-	bool over;               /* it is freed as soon as the engine is left */
+	/* The latter: how many targets were tried, and which; NULL: none. */
+	uint8_t ntried;
+	struct auth_tried *tried;
+	bool heard;         /* the client has sent something */
+	bool told_insecure; /* the log tells that it wanted to log in without TLS */
+	bool told_external; /* ... or by a certificate that has no name for us */
+	bool over;          /* it is freed as soon as the engine is left */
 	struct net_addr client;
 	uint16_t local_port;
 	bool tls;        /* the client speaks TLS, to us or to a proxy in front */

@@ -82,6 +82,7 @@ enum backend_step peer_login_fail(struct login *l, enum login_failure f, const c
 	log_clean(l->peer.said, sizeof(l->peer.said), text);
 	return f == FAILURE_INVALID  ? BACKEND_STEP_INVALID :
 	    f == FAILURE_NO_STARTTLS ? BACKEND_STEP_NO_TLS :
+	    f == FAILURE_TEMPORARY   ? BACKEND_STEP_LATER :
 	                               BACKEND_STEP_REFUSED;
 }
 

@@ -107,8 +107,10 @@ void auth_request_write(struct msgw *w, const struct auth_request *q)
 		msgw_bytes(w, q->certs, q->certs_len);
 	forwarded_write(w, &q->forwarded);
 	msgw_u8(w, q->ntried);
-	for (unsigned i = 0; i < q->ntried; i++)
-		net_addr_write(w, &q->tried[i]);
+	for (unsigned i = 0; i < q->ntried; i++) {
+		net_addr_write(w, &q->tried[i].addr);
+		msgw_u8(w, (uint8_t)q->tried[i].tls);
+	}
 }
 
 bool auth_request_read(struct msgr *r, struct auth_request *q)
@@ -127,8 +129,10 @@ bool auth_request_read(struct msgr *r, struct auth_request *q)
 		q->certs = msgr_bytes(r, AUTH_CERTS_MAX, &q->certs_len);
 	forwarded_read(r, &q->forwarded);
 	q->ntried = (uint8_t)msgr_below(r, AUTH_ADDRS_MAX + 1);
-	for (unsigned i = 0; i < q->ntried; i++)
-		net_addr_read(r, &q->tried[i]);
+	for (unsigned i = 0; i < q->ntried; i++) {
+		net_addr_read(r, &q->tried[i].addr);
+		q->tried[i].tls = (enum peer_tls)msgr_below(r, PEER_TLS_COUNT);
+	}
 	if (msgr_end(r))
 		return true;
 	mem_wipe(q, sizeof(*q));

@@ -65,6 +65,12 @@ enum auth_exchange auth_mech_exchange(enum auth_mech m);
  * on the time. */
 bool auth_mech_tells_password(enum auth_mech m);
 
+/* Where a login was tried. */
+struct auth_tried {
+	struct net_addr addr;
+	enum peer_tls tls;
+};
+
 struct auth_request {
 	uint32_t request; /* the worker's number for this request */
 	enum protocol protocol;
@@ -82,9 +88,9 @@ struct auth_request {
 	const void *certs;
 	size_t certs_len;
 	struct forwarded forwarded;
-	/* Addresses of a reply before, with `other_hosts`, none of which has let the login begin. */
+	/* Targets of a reply before, with `other_hosts`, none of which has let the login begin. */
 	uint8_t ntried;
-	struct net_addr tried[AUTH_ADDRS_MAX];
+	struct auth_tried tried[AUTH_ADDRS_MAX];
 };
 
 /* How a login ended. The columns: name, word for the log, name of its count in `waypost status`. */

@@ -47,13 +47,15 @@ enum peer_result {
 	PEER_ANSWERS, /* it accepted or refused the login */
 	PEER_DOWN,    /* no connection, or no greeting that the protocol allows */
 	PEER_SLOW,    /* a good greeting, but no answer to the login: the peer's trouble, or that account's alone */
+	PEER_BUSY,    /* it takes no logins now, as it said before it got anything of this one */
+	PEER_LATER,   /* it answered the login with a temporary failure: its trouble, or that account's alone */
 	PEER_RESULTS
 };
 
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 14 };
+enum { MSG_CHANNEL_VERSION = 15 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */

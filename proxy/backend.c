@@ -223,6 +223,17 @@ static enum backend_step take_lines(struct backend *b, char *p, size_t len, size
 	return step;
 }
 
+/* What STEP, which is the end at this address, says of it. Once the login was begun, it may be about this login alone:
+ * also what says that the peer takes none. If only this one confuses it, others may work. */
+static enum peer_result health_of(const struct backend *b, enum backend_step step)
+{
+	if (step == BACKEND_STEP_NEXT)
+		return b->begun ? PEER_LATER : PEER_BUSY;
+	if (step == BACKEND_STEP_LATER)
+		return PEER_LATER;
+	return step != BACKEND_STEP_INVALID || b->begun ? PEER_ANSWERS : PEER_DOWN;
+}
+
 static void decided(struct backend *b, enum backend_step step)
 {
 	static const struct {
@@ -234,6 +245,7 @@ static void decided(struct backend *b, enum backend_step step)
 		[BACKEND_STEP_INVALID] = { BACKEND_INVALID, "an invalid answer: " },
 		[BACKEND_STEP_OK] = { BACKEND_OK, NULL },
 		[BACKEND_STEP_REFUSED] = { BACKEND_REFUSED, NULL },
+		[BACKEND_STEP_LATER] = { BACKEND_REFUSED, NULL },
 	};
 
 	/* A reply to a command that was not sent yet is not valid; and the rest would never be sent. */
@@ -241,8 +253,8 @@ static void decided(struct backend *b, enum backend_step step)
 		step = BACKEND_STEP_INVALID;
 	if (step == BACKEND_STEP_NO_TLS)
 		b->untrusted[b->at] = true;
-	else /* if only this login confuses the peer, others may work */
-		tell_health(b, step != BACKEND_STEP_INVALID || b->begun ? PEER_ANSWERS : PEER_DOWN);
+	else
+		tell_health(b, health_of(b, step));
 	if (!b->begun && ends[step].kind != NULL) {
 		give_up(b, ends[step].kind, b->why != NULL ? b->why : b->fns->why(b->arg));
 		return;

@@ -31,7 +31,9 @@ enum backend_step {
 	BACKEND_STEP_NO_TLS, /* login was not begun. It does not begin TLS as it should: as if TLS had failed */
 	BACKEND_STEP_INVALID,
 	BACKEND_STEP_OK,
-	BACKEND_STEP_REFUSED /* the dialogue is over, whether the login was begun or not */
+	/* The dialogue is over, whether the login was begun or not: */
+	BACKEND_STEP_REFUSED,
+	BACKEND_STEP_LATER /* the same, because of a temporary failure: the peer's, or this login's alone */
 };
 /* One line of the peer, without its line end, NUL-terminated (it may hold NUL bytes within LEN). What is
  * appended to OUT is sent (and wiped). *SKIP may be set to a number of bytes that follow the line and belong to

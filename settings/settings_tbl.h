@@ -88,7 +88,7 @@
 		"passwords are not counted for their address, and their connections are not closed for others. Whoever " \
 		"is in it can claim to be any client: name single machines.") \
 	S(proxy, PROXY_DOWN_TIME, TIME, "30s", 0, 3600, "seconds", SF_A, \
-		"For this long after a failure, a peer is tried last.") \
+		"For this long after a failure a peer is tried last, and one that takes no logins after others.") \
 	S(proxy, PROXY_MASTER_USER, STR, "", 0, 0, "", SF_A, \
 		"User that may log in for everybody, by SASL PLAIN, at mailhosts that are not Waypost (Dovecot: a " \
 		"master user; Cyrus: one of proxyservers). Used only after logins that reveal no password (CRAM, " \

@@ -584,6 +584,100 @@ def test_one_accounts_slow_mailbox_is_not_its_hosts(make_pool):
         server.close()
 
 
+class Busy:
+    """Three hosts of some accounts, and what each says."""
+
+    def __init__(self, make_pool, protocol="imap", names=("a", "b", "c", "d")):
+        self.protocol = protocol
+        hosts = [f"127.0.1.{i}" for i in (1, 2, 3)]
+        port = free_port(hosts)
+        self.servers = [FakeServer(host, None, port) for host in hosts]
+        for i in range(3):
+            self.says(i)
+        accounts = [Account(f"{name}@example.com", mailhost=" ".join(s.host for s in self.servers)) for name in names]
+        self.pool = make_pool(nodes=1, settings={"proxy": {"PROXY_TIMEOUT": TIMEOUT}}, accounts=accounts)
+        self.node = self.pool.nodes[0]
+
+    def says(self, i, greeting=None, verdict=None):
+        """Host I refuses all with GREETING, or each login with VERDICT; else it lets everybody in."""
+        peer = imap_peer if self.protocol == "imap" else pop3_peer
+        good = peer()
+        if verdict is not None:
+            good = imap_peer(verdict="NO", ok=verdict) if self.protocol == "imap" else pop3_peer(verdict="-ERR " + verdict)
+        self.servers[i].script = says(greeting, then_close=True) if greeting is not None else good
+
+    def asked(self):
+        """How often each host was connected to."""
+        return [len(s.conns) for s in self.servers]
+
+    def login(self, name):
+        a = self.pool.accounts[f"{name}@example.com"]
+        if self.protocol == "imap":
+            with Imap("127.0.0.1", self.pool.imap_port) as c:
+                return c.login(a.name, a.password).status == "OK"
+        with Pop3("127.0.0.1", self.pool.pop3_port) as c:
+            return c.login(a.name, a.password).startswith(b"+OK")
+
+    def listed(self):
+        return re.findall(r"^peers_busy_list\s+(\S+)$", self.node.tool("status").stdout, re.M)
+
+    def close(self):
+        for s in self.servers:
+            s.close()
+            assert not s.errors
+
+
+@pytest.mark.parametrize("protocol,greeting", [("imap", "* BYE [UNAVAILABLE] full\r\n"), ("pop3", "-ERR [SYS/TEMP] full\r\n")])
+def test_a_peer_that_is_busy_is_left_alone(make_pool, protocol, greeting):
+    """It says that it takes no logins: those of other accounts go to their next host without asking it, as long as one is neither
+    busy nor down; then it is asked again, before one that is down. A login that it takes makes it the first again."""
+    b = Busy(make_pool, protocol)
+    b.says(0, greeting)
+    assert b.login("a") and b.asked() == [1, 1, 0]
+    wait_for("it is busy", lambda: b.listed() == [b.servers[0].host])
+    b.node.wait_log("takes no logins now: logins try others first")
+    assert re.search(r"\[127\.0\.1\.1\] busy", b.node.tool("route", "b@example.com").stdout)
+    assert b.login("b") and b.asked() == [1, 2, 0]
+    b.says(0)
+    for i in (1, 2):
+        b.servers[i].close()  # nobody listens there
+    asked = b.asked()
+    assert b.login("c") and b.asked() == [asked[0] + 1] + asked[1:]
+    wait_for("it is not busy", lambda: b.listed() == [])
+    b.says(0, greeting)
+    wait_for("the others are down", lambda: not b.login("d") and b.node.status()["counts"]["peers_down"] == 2)
+    wait_for("the first one is busy", lambda: b.listed() == [b.servers[0].host])
+    b.says(0)
+    b.servers[1] = FakeServer("127.0.1.2", port=b.servers[1].port)
+    b.says(1)
+    asked = b.asked()
+    assert b.login("d") and b.asked() == [asked[0] + 1] + asked[1:]
+    b.close()
+
+
+@pytest.mark.parametrize("protocol,verdict", [("imap", "[UNAVAILABLE] no"), ("pop3", "[SYS/TEMP] no")])
+def test_a_peer_that_fails_several_accounts_is_busy(make_pool, protocol, verdict):
+    """A temporary failure once the login was sent goes to the client, and may be about that account: the host is busy when it was
+    said of several. A wrong password says nothing of the host."""
+    wrong = "[AUTHENTICATIONFAILED] no" if protocol == "imap" else "[AUTH] no"
+    b = Busy(make_pool, protocol)
+    b.says(0, verdict=wrong)
+    for name in "abcd":
+        assert not b.login(name)
+    b.says(0, verdict=verdict)
+    for _ in range(4):
+        assert not b.login("a")
+    assert not b.login("b") and b.listed() == [] and b.asked() == [9, 0, 0]
+    assert not b.login("c")
+    wait_for("it is busy", lambda: b.listed() == [b.servers[0].host])
+    b.node.wait_log("answers logins of several accounts with temporary failures")
+    for name in "abcd":
+        assert b.login(name)
+    assert b.asked() == [10, 4, 0]
+    assert b.node.status()["counts"]["peers_down"] == 0
+    b.close()
+
+
 @pytest.mark.once
 def test_a_worker_that_was_stopped_does_not_blame_a_peer(make_pool):
     """The greeting comes while it is stopped, for longer than PROXY_TIMEOUT: the login goes on where it was."""

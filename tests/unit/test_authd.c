@@ -43,8 +43,9 @@ static void make_request(struct auth_request *q)
 	q->forwarded.signature = FORWARDED_SIGNATURE_MADE;
 	q->forwarded.time = 1000000;
 	q->ntried = 2;
-	net_addr_parse(&q->tried[0], "192.0.2.8", 143);
-	net_addr_parse(&q->tried[1], "2001:db8::8", 143);
+	net_addr_parse(&q->tried[0].addr, "192.0.2.8", 143);
+	net_addr_parse(&q->tried[1].addr, "2001:db8::8", 143);
+	q->tried[1].tls = PEER_TLS_IMPLICIT;
 }
 
 static void test_request(void)
@@ -834,6 +835,123 @@ static void test_flapping_peer(void)
 	peers_free(&p);
 }
 
+static bool is_busy(struct peers *p, double now)
+{
+	struct str list = STR_INIT;
+	struct net_addr a;
+	bool busy;
+
+	net_addr_parse(&a, "192.0.2.5", 143);
+	busy = peers_busy(p, service(PROTOCOL_IMAP, &a), now);
+	CU_ASSERT(
+	    !busy || (peers_suspect(p, service(PROTOCOL_IMAP, &a)) && !peers_down(p, service(PROTOCOL_IMAP, &a), now)));
+	CU_ASSERT_EQUAL(peers_list_busy(p, now, &list), busy ? 1 : 0);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&list), busy ? "192.0.2.5:143" : "");
+	str_fini(&list);
+	return busy;
+}
+
+/* A peer that says that it takes no logins is busy for the down time, and not down; a login that it takes ends that. */
+static void test_busy_peer(void)
+{
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr a;
+	int fd[2];
+
+	CU_ASSERT_FATAL(socketpair(AF_UNIX, SOCK_DGRAM, 0, fd) == 0);
+	log_set_socket(fd[1]);
+	peers_set(p, 60, 30, 8);
+	net_addr_parse(&a, "192.0.2.5", 143);
+	CU_ASSERT(!is_busy(p, 99));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 100);
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, 1, 99, 101); /* a login that began later was taken */
+	CU_ASSERT(!is_busy(p, 101));
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "");
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, 1, 101, 102);
+	CU_ASSERT(is_busy(p, 102) && is_busy(p, 131) && !is_busy(p, 132));
+	CU_ASSERT(!peers_busy(p, service(PROTOCOL_POP3, &a), 102)); /* another service is not */
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]),
+	    "1waypost: peer 192.0.2.5 port 143 takes no logins now: logins try others first\n");
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, 1, 104, 105); /* that is one time for the log */
+	CU_ASSERT(is_busy(p, 134) && !is_busy(p, 135));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 140);
+	CU_ASSERT(!is_busy(p, 140) && !peers_suspect(p, service(PROTOCOL_IMAP, &a)));
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "2waypost: peer 192.0.2.5 port 143 takes logins again\n");
+	/* One that was down and says so is there again; one that was busy and does not answer is down. */
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 150, 151);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 151) && !is_busy(p, 151));
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, 1, 157, 158);
+	CU_ASSERT(is_busy(p, 158));
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]),
+	    "2waypost: peer 192.0.2.5 port 143 answers again\n"
+	    "1waypost: peer 192.0.2.5 port 143 takes no logins now: logins try others first\n");
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 159, 160);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 160) && !is_busy(p, 160));
+	CU_ASSERT_STRING_EQUAL(logged(fd[0]), "1waypost: peer 192.0.2.5 port 143 does not answer\n");
+	log_set_socket(-1);
+	close(fd[0]);
+	close(fd[1]);
+	peers_free(&p);
+}
+
+/* A temporary failure in answer to a login may be about that account alone. */
+static void test_busy_for_several(void)
+{
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr a;
+
+	peers_set(p, 60, 30, 8);
+	net_addr_parse(&a, "192.0.2.5", 143);
+	for (int i = 0; i < 10; i++)
+		peers_refused(p, service(PROTOCOL_IMAP, &a), i % 2 == 0 ? "jo" : "al", 1, 100 + i, 100.5 + i);
+	CU_ASSERT(!is_busy(p, 110));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 111); /* it takes those of others */
+	peers_refused(p, service(PROTOCOL_IMAP, &a), "cy", 1, 112, 113);
+	peers_refused(p, service(PROTOCOL_IMAP, &a), "jo", 1, 112, 114);
+	CU_ASSERT(!is_busy(p, 114));
+	peers_refused(p, service(PROTOCOL_IMAP, &a), "al", 1, 112,
+	    114 + PEERS_SLOW_SECONDS); /* the others were long ago */
+	CU_ASSERT(!is_busy(p, 114 + PEERS_SLOW_SECONDS));
+	for (int i = 0; i < PEERS_SLOW_ACCOUNTS; i++) {
+		char user[] = { (char)('a' + i), '\0' };
+
+		CU_ASSERT(!is_busy(p, 300 + i));
+		peers_refused(p, service(PROTOCOL_IMAP, &a), user, 1, 290, 300 + i);
+	}
+	CU_ASSERT(is_busy(p, 303));
+	/* Answers of that kind do not let it be called down. */
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "x", 1, 399, 400);
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "y", 1, 399, 400);
+	peers_refused(p, service(PROTOCOL_IMAP, &a), "jo", 1, 399, 401);
+	peers_slow(p, service(PROTOCOL_IMAP, &a), "z", 1, 402, 403);
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 403));
+	peers_free(&p);
+}
+
+/* Who was wrong about a peer being down is not believed about its being busy. */
+static void test_busy_by_a_liar(void)
+{
+	enum { HONEST = 1, LIAR = 2 };
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr a;
+
+	peers_set(p, 60, 30, 8);
+	net_addr_parse(&a, "192.0.2.5", 143);
+	peers_failed(p, service(PROTOCOL_IMAP, &a), LIAR, 100, 101);
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, HONEST, 101, 102); /* it is there, for others */
+	CU_ASSERT(is_busy(p, 102));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), HONEST, 103);
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, LIAR, 104, 105);
+	CU_ASSERT(!is_busy(p, 105));
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, HONEST, 106, 107);
+	CU_ASSERT(is_busy(p, 107));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), LIAR, 108);
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, HONEST, 109, 110); /* to be busy now and then is no lie */
+	CU_ASSERT(is_busy(p, 110));
+	peers_free(&p);
+}
+
 static const struct unit_case cases[] = {
 	{ "control characters in a question", test_request_controls },
 	{ "control characters in an answer", test_reply_controls },
@@ -855,6 +973,9 @@ static const struct unit_case cases[] = {
 	{ "slow peer", test_slow_peer },
 	{ "a peer that answers now and then is one outage in the log", test_flapping_peer },
 	{ "one worker's word about a peer", test_one_workers_word },
+	{ "a peer that takes no logins now", test_busy_peer },
+	{ "a peer that cannot serve several accounts", test_busy_for_several },
+	{ "who lied about a peer", test_busy_by_a_liar },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

@@ -18,7 +18,7 @@
 #include "tests/unit/tls_test.h"
 
 /* A made-up protocol: the peer greets with "HELLO", gets "GO" and answers "OK", "NO" or "LATER"; "LIT n" is followed by
- * n bytes that belong to it; "BUSY" and "NO TLS" say so. */
+ * n bytes that belong to it; "BUSY", "LATER" (of this login) and "NO TLS" say so. */
 static bool wants_tls; /* it begins TLS behind the greeting */
 
 static enum backend_step on_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg UNUSED)
@@ -45,6 +45,7 @@ static enum backend_step on_line(const char *line, size_t len, struct str *out, 
 	return strcmp(line, "OK") == 0  ? BACKEND_STEP_OK :
 	    strcmp(line, "NO") == 0     ? BACKEND_STEP_REFUSED :
 	    strcmp(line, "BUSY") == 0   ? BACKEND_STEP_NEXT :
+	    strcmp(line, "LATER") == 0  ? BACKEND_STEP_LATER :
 	    strcmp(line, "NO TLS") == 0 ? BACKEND_STEP_NO_TLS :
 	                                  BACKEND_STEP_INVALID;
 }
@@ -57,7 +58,7 @@ static const char *on_why(void *arg UNUSED)
 struct outcome {
 	int calls;
 	enum backend_result result;
-	int alive, dead, slow;
+	int alive, dead, slow, busy, later;
 	char leftover[64], error[200], errors[4][100];
 	bool untrusted[4];
 	unsigned index;
@@ -96,6 +97,10 @@ static void on_health(unsigned index UNUSED, enum peer_result result, uint32_t t
 		o->alive++;
 	else if (result == PEER_SLOW)
 		o->slow++;
+	else if (result == PEER_BUSY)
+		o->busy++;
+	else if (result == PEER_LATER)
+		o->later++;
 	else
 		o->dead++;
 }
@@ -169,6 +174,7 @@ static void test_verdicts(void)
 		{ "HELLO\r\nNO\r\n", false, BACKEND_REFUSED },
 		{ "HELLO\r\nWHAT\r\n", false, BACKEND_INVALID },
 		{ "HELLO\r\nBUSY\r\n", false, BACKEND_REFUSED },
+		{ "HELLO\r\nLATER\r\n", false, BACKEND_REFUSED },
 		{ "WHAT\r\n", false, BACKEND_UNREACHABLE },
 		{ "\r\n", false, BACKEND_UNREACHABLE },
 		{ "HELLO\r\n", true, BACKEND_SILENT },
@@ -181,15 +187,18 @@ static void test_verdicts(void)
 			struct net_addr a;
 			int fd = listen_at(&a);
 			struct outcome o = run(&a, 1, fd, t[i].say, step, t[i].closes, 10);
+			bool later;
 
 			CU_ASSERT_EQUAL(o.result, t[i].result);
 			if (o.result != t[i].result)
 				printf("\n%zu: %d instead of %d: %s\n", i, o.result, t[i].result, o.error);
+			later = strstr(t[i].say, "BUSY") != NULL || strstr(t[i].say, "LATER") != NULL;
+			CU_ASSERT_EQUAL(o.later, later);
 			CU_ASSERT_EQUAL(o.alive,
-			    t[i].result == BACKEND_OK || t[i].result == BACKEND_REFUSED ||
+			    t[i].result == BACKEND_OK || (t[i].result == BACKEND_REFUSED && !later) ||
 			        (t[i].result == BACKEND_INVALID && t[i].say[0] == 'H'));
 			CU_ASSERT_EQUAL(o.slow, t[i].result == BACKEND_SILENT);
-			CU_ASSERT_EQUAL(o.alive + o.slow + o.dead, 1);
+			CU_ASSERT_EQUAL(o.alive + o.slow + o.dead + o.busy + o.later, 1);
 			close(fd);
 		}
 }
@@ -655,7 +664,7 @@ static void test_next_before_the_login(void)
 {
 	static const struct {
 		const char *greeting, *answer; /* to the request for TLS; NULL: it hangs up; "": it is silent */
-		int alive, dead;
+		int busy, dead;
 		bool untrusted;
 		const char *error;
 	} t[] = {
@@ -690,9 +699,10 @@ static void test_next_before_the_login(void)
 		wait_done(&o);
 		CU_ASSERT_EQUAL(o.result, BACKEND_OK);
 		CU_ASSERT_EQUAL(o.index, 1);
-		CU_ASSERT_EQUAL(o.alive, t[i].alive + 1);
+		CU_ASSERT_EQUAL(o.alive, 1);
+		CU_ASSERT_EQUAL(o.busy, t[i].busy);
 		CU_ASSERT_EQUAL(o.dead, t[i].dead);
-		CU_ASSERT_EQUAL(o.slow, 0);
+		CU_ASSERT_EQUAL(o.slow + o.later, 0);
 		CU_ASSERT_EQUAL(o.untrusted[0], t[i].untrusted);
 		CU_ASSERT_PTR_NOT_NULL(strstr(o.errors[0], t[i].error));
 		if (strstr(o.errors[0], t[i].error) == NULL)
@@ -712,12 +722,14 @@ static void test_no_other_after_the_login(void)
 	static const struct {
 		const char *answer; /* NULL: it hangs up */
 		enum backend_result result;
+		int alive, later, slow;
 	} t[] = {
-		{ "BUSY\r\n", BACKEND_REFUSED },
-		{ "NO TLS\r\n", BACKEND_REFUSED },
-		{ "NO\r\n", BACKEND_REFUSED },
-		{ "WHAT\r\n", BACKEND_INVALID },
-		{ NULL, BACKEND_SILENT },
+		{ "BUSY\r\n", BACKEND_REFUSED, 0, 1, 0 }, /* it may be about this account alone */
+		{ "LATER\r\n", BACKEND_REFUSED, 0, 1, 0 },
+		{ "NO TLS\r\n", BACKEND_REFUSED, 0, 0, 0 },
+		{ "NO\r\n", BACKEND_REFUSED, 1, 0, 0 },
+		{ "WHAT\r\n", BACKEND_INVALID, 1, 0, 0 },
+		{ NULL, BACKEND_SILENT, 0, 0, 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -734,7 +746,8 @@ static void test_no_other_after_the_login(void)
 			CU_ASSERT(send(fd, t[i].answer, strlen(t[i].answer), 0) > 0);
 		wait_done(&o);
 		CU_ASSERT_EQUAL(o.result, t[i].result);
-		CU_ASSERT_EQUAL(o.index, 0);
+		CU_ASSERT(o.alive == t[i].alive && o.later == t[i].later && o.slow == t[i].slow);
+		CU_ASSERT(o.index == 0 && o.busy + o.dead == 0);
 		fcntl(listener[1], F_SETFL, O_NONBLOCK);
 		CU_ASSERT(accept(listener[1], NULL, NULL) == -1);
 		if (t[i].answer != NULL)

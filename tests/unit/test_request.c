@@ -168,6 +168,8 @@ static const char accounts[] =
     "two\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 node.example.com\n"
     "us\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com "
     "192.0.2.1,replicated=single\n"
+    "ports\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7:2001 192.0.2.7:2002 "
+    "192.0.2.7:2003\n"
     "copy\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1\n"
     "lone\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com 192.0.2.1\n"
     "first\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.1 192.0.2.7\n"
@@ -1892,6 +1894,52 @@ static void test_hosts(void)
 	end();
 }
 
+/* The ports of the targets, in their order. */
+static bool go_to(unsigned one, unsigned two, unsigned three)
+{
+	return answered() && last.verdict == AUTH_VERDICT_OK && last.ntargets == 3 && last.target[0].addr.port == one &&
+	    last.target[1].addr.port == two && last.target[2].addr.port == three;
+}
+
+/* What is down comes behind what is busy, and that behind what is neither, each in the order of mailhost. What this
+ * login has tried comes last: that is a port of a host, in one mode of TLS. */
+static void test_order(void)
+{
+	struct auth_request q;
+	struct net_addr at[3];
+
+	begin();
+	for (uint16_t i = 0; i < 3; i++)
+		CU_ASSERT_TRUE_FATAL(net_addr_parse(&at[i], "192.0.2.7", (uint16_t)(2001 + i)));
+	ask(7, AUTH_MECH_PASSWORD, "ports", "secret");
+	CU_ASSERT(go_to(2001, 2002, 2003) && !last.report_success);
+	peers_refused(a.peers, service(PROTOCOL_IMAP, &at[0]), NULL, 1, clock_now(), clock_now());
+	ask(7, AUTH_MECH_PASSWORD, "ports", "secret");
+	CU_ASSERT(go_to(2002, 2003, 2001) && last.report_success);
+	peers_failed(a.peers, service(PROTOCOL_IMAP, &at[1]), 1, clock_now(), clock_now());
+	ask(7, AUTH_MECH_PASSWORD, "ports", "secret");
+	CU_ASSERT(go_to(2003, 2001, 2002));
+	q = make(7, AUTH_MECH_PASSWORD, "ports", "secret");
+	q.ntried = 1;
+	q.tried[0] = (struct auth_tried){ at[2], PEER_TLS_IMPLICIT };
+	put(&q);
+	CU_ASSERT(go_to(2003, 2001, 2002));
+	q.tried[0].tls = PEER_TLS_NONE;
+	put(&q);
+	CU_ASSERT(go_to(2001, 2002, 2003));
+	/* This node is not busy. */
+	net_addr_parse(&at[0], "192.0.2.7", PEER_PORT);
+	ask(8, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && !last.local);
+	peers_refused(a.peers, service(PROTOCOL_IMAP, &at[0]), NULL, 1, clock_now(), clock_now());
+	ask(8, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.local);
+	ask(9, AUTH_MECH_PASSWORD, "copy", "secret"); /* but may not serve that one: the busy peer is asked */
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && !last.local && last.ntargets == 1);
+	CU_ASSERT(all_gone());
+	end();
+}
+
 /* There is no answer at all: the login continues when its share of the time is over. */
 static void test_address_timer(void)
 {
@@ -2469,6 +2517,7 @@ static const struct unit_case cases[] = {
 	{ "spawn is awaited", test_spawn_awaited },
 	{ "credentials for the peer", test_lent },
 	{ "hosts that are down, or unknown", test_hosts },
+	{ "what is busy, down or was tried comes later", test_order },
 	{ "not the first mailhost", test_not_first },
 	{ "not the first mailhost, and nothing is forwarded", test_not_first_without_proxy },
 	{ "a local server, and the option replicated", test_local_server_of_replicated },
