@@ -60,8 +60,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static struct control_key key;
 	static struct control_key_news news;
 	static struct control_key_gone gone;
+	static enum control_keys how;
 	static uint8_t copy[MSG_SIZE_MAX];
-	static const uint16_t types[] = { KEY_SIGN, KEY_SIGNED, KEY_CHAIN, CTL_KEY, CTL_KEY_NEWS, CTL_KEY_GONE };
+	static const uint16_t types[] = { KEY_SIGN, KEY_SIGNED, KEY_CHAIN, CTL_KEY, CTL_KEY_NEWS, CTL_KEY_GONE,
+		CTL_KEYS };
 	struct msgr r;
 
 	if (size < 2 || size > sizeof(copy))
@@ -84,6 +86,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		msgr_begin(&r, copy, size);
 		if (control_key_gone_read(&r, &gone))
 			DIE_IF(strlen(gone.use) >= KEY_USE_MAX);
+		msgr_begin(&r, copy, size);
+		if (control_keys_read(&r, &how))
+			DIE_IF(how >= CONTROL_KEYS_COUNT);
 	}
 	return 0;
 }

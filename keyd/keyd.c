@@ -221,10 +221,11 @@ static void on_channel(struct role_ctx *ctx, enum role other, unsigned slot, uin
 }
 
 /* Also long after the start: a worker that begins then waits for what a reload has brought. */
-static void on_keys(struct role_ctx *ctx UNUSED, bool coming)
+static void on_keys(struct role_ctx *ctx UNUSED, enum control_keys how)
 {
-	keyd.coming = coming;
-	keyd.lost = keyd.lost && !coming; /* all of them come */
+	keyd.coming = how != CONTROL_KEYS_ALL;
+	/* The master may not know of the loss yet, and pass others. */
+	keyd.lost = keyd.lost && how != CONTROL_KEYS_AFRESH;
 	if (is_awaited())
 		return;
 	tell_all(0);

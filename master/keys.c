@@ -113,10 +113,10 @@ static void pass(struct child *to, const struct certificate *c)
 		pass_file(to, c, KEY, false);
 }
 
-static void say_coming(struct child *to, bool coming)
+static void say_coming(struct child *to, enum control_keys how)
 {
-	to->keys_coming = coming;
-	control_switch_write(&out, CTL_KEYS, coming);
+	to->keys_coming = how != CONTROL_KEYS_ALL;
+	control_keys_write(&out, how);
 	children_send(to, &out, -1);
 }
 
@@ -142,7 +142,7 @@ static bool pass_next(struct chan *ch UNUSED, void *arg)
 		return true;
 	}
 	if (!to->keys_lacked) {
-		say_coming(to, false);
+		say_coming(to, CONTROL_KEYS_ALL);
 		children_begin(to);
 	}
 	return false;
@@ -153,7 +153,7 @@ static void pass_later(struct child *to, uint32_t number)
 	if (to->control == NULL || to->keys_lacked)
 		return;
 	if (!to->keys_coming)
-		say_coming(to, true);
+		say_coming(to, CONTROL_KEYS_MORE);
 	key_queue_add(&to->keys, number);
 	chan_feed(to->control, pass_next);
 }
@@ -390,7 +390,7 @@ void keys_repeat(struct child *c)
 		return;
 	key_queue_clear(&c->keys);
 	c->keys_lacked = false;
-	say_coming(c, true);
+	say_coming(c, CONTROL_KEYS_AFRESH);
 	for (const struct certificate *cert = first; cert != NULL; cert = cert->hh_use.next)
 		if (cert->number != 0)
 			pass_later(c, cert->number);

@@ -78,7 +78,7 @@ enum msg_type {
 	CTL_STOP,
 	CTL_KEY,      /* key process: a certificate and its key, or a part of it; node/msg_key.h */
 	CTL_KEY_GONE, /* key process: that key is not offered any more */
-	CTL_KEYS,     /* key process: keys are coming (on); those that have come are all that there are (off) */
+	CTL_KEYS,     /* key process: keys are coming, or those that have come are all; node/msg_key.h */
 	/* Worker, authd: with a sealed memory file: who issues certificates to the clients of a protocol, or (worker)
 	 * to peers. */
 	CTL_TRUST,

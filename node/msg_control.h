@@ -39,7 +39,7 @@ bool control_trust_read(struct msgr *r, unsigned *whose);
 void control_unlisten_write(struct msgw *w, uint32_t slot);
 bool control_unlisten_read(struct msgr *r, uint32_t *slot);
 
-/* CTL_OTHERS, CTL_DRAIN, CTL_KEYS and CTL_FULL (TYPE): yes or no. */
+/* CTL_OTHERS, CTL_DRAIN and CTL_FULL (TYPE): yes or no. */
 void control_switch_write(struct msgw *w, enum msg_type type, bool on);
 bool control_switch_read(struct msgr *r, bool *on);
 

@@ -141,6 +141,20 @@ bool control_key_news_read(struct msgr *r, struct control_key_news *m)
 	return msgr_end(r);
 }
 
+void control_keys_write(struct msgw *w, enum control_keys how)
+{
+	msgw_begin(w, CTL_KEYS);
+	msgw_u8(w, (uint8_t)how);
+}
+
+bool control_keys_read(struct msgr *r, enum control_keys *how)
+{
+	uint8_t n = msgr_u8(r);
+
+	*how = (enum control_keys)n;
+	return msgr_end(r) && n < CONTROL_KEYS_COUNT;
+}
+
 void control_key_gone_write(struct msgw *w, const struct control_key_gone *m)
 {
 	msgw_begin(w, CTL_KEY_GONE);

@@ -91,6 +91,16 @@ struct control_key_news {
 void control_key_news_write(struct msgw *w, const struct control_key_news *m);
 bool control_key_news_read(struct msgr *r, struct control_key_news *m);
 
+/* CTL_KEYS, master -> key process: how much of what there is has been passed. */
+enum control_keys {
+	CONTROL_KEYS_ALL,    /* all of it */
+	CONTROL_KEYS_MORE,   /* more comes */
+	CONTROL_KEYS_AFRESH, /* all of it comes, what was passed before, too: also what was lost then */
+	CONTROL_KEYS_COUNT
+};
+void control_keys_write(struct msgw *w, enum control_keys how);
+bool control_keys_read(struct msgr *r, enum control_keys *how);
+
 /* CTL_KEY_GONE, master -> key process: nothing more is shown for USE, neither KEY, the last that was passed for it, nor
  * one before it, which may be in use since KEY was refused. KEY_GONE follows from it. */
 struct control_key_gone {

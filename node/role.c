@@ -177,10 +177,20 @@ static void stop(struct role_ctx *ctx)
 	ctx->hooks->stop(ctx);
 }
 
+static void on_keys(struct role_ctx *ctx, struct msgr *r)
+{
+	enum control_keys how;
+
+	if (!control_keys_read(r, &how))
+		log_error("bad message %u from the master", r->type);
+	else if (ctx->hooks->keys != NULL)
+		ctx->hooks->keys(ctx, how);
+}
+
 static void on_plain(struct role_ctx *ctx, struct msgr *r)
 {
 	uint16_t type = r->type;
-	bool on = false, is_switch = type == CTL_DRAIN || type == CTL_OTHERS || type == CTL_KEYS;
+	bool on = false, is_switch = type == CTL_DRAIN || type == CTL_OTHERS;
 
 	if (!(is_switch ? control_switch_read(r, &on) : msgr_end(r))) {
 		log_error("bad message %u from the master", type);
@@ -199,9 +209,6 @@ static void on_plain(struct role_ctx *ctx, struct msgr *r)
 	} else if (type == CTL_OTHERS) {
 		if (ctx->hooks->others != NULL)
 			ctx->hooks->others(ctx, on);
-	} else if (type == CTL_KEYS) {
-		if (ctx->hooks->keys != NULL)
-			ctx->hooks->keys(ctx, on);
 	} else if (type == CTL_DRAIN) {
 		if (ctx->hooks->drain != NULL)
 			ctx->hooks->drain(ctx, on);
@@ -233,6 +240,9 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 	case CTL_KEY_GONE:
 		on_key_gone(ctx, r);
 		break;
+	case CTL_KEYS:
+		on_keys(ctx, r);
+		break;
 	case CTL_UNLISTEN:
 		on_unlisten(ctx, r);
 		break;
@@ -244,7 +254,6 @@ static void on_control(struct chan *c, struct msgr *r, int fd, void *arg)
 	case CTL_RETIRE:
 	case CTL_DRAIN:
 	case CTL_OTHERS:
-	case CTL_KEYS:
 	case CTL_STOP:
 		on_plain(ctx, r);
 		break;

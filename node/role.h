@@ -48,7 +48,7 @@ struct role_hooks {
 	/* CTL_KEY, CTL_KEY_GONE: the callee owns FD. -1: it was lost, and the master will send all of it again. */
 	void (*key)(struct role_ctx *ctx, const struct control_key *key, int fd);
 	void (*key_gone)(struct role_ctx *ctx, const struct control_key_gone *m);
-	void (*keys)(struct role_ctx *ctx, bool coming); /* CTL_KEYS */
+	void (*keys)(struct role_ctx *ctx, enum control_keys how); /* CTL_KEYS */
 	/* CTL_TRUST: WHOSE of node/msg_control.h; the callee owns FD. */
 	void (*trust)(struct role_ctx *ctx, unsigned whose, int fd);
 	/* The master died: stop accepting, finish the sessions, exit. */

@@ -685,10 +685,10 @@ static void test_tells_all(void)
 	int sock[2], fd;
 
 	begin();
-	on_keys(&keyd.ctx, true);
+	on_keys(&keyd.ctx, CONTROL_KEYS_MORE);
 	sock[0] = new_worker(0);
 	half = give_new(5, "P-256");
-	on_keys(&keyd.ctx, false);
+	on_keys(&keyd.ctx, CONTROL_KEYS_ALL);
 	sock[1] = new_worker(1);
 	turns(2);
 	for (int i = 0; i < 2; i++) {
@@ -730,20 +730,25 @@ static void test_more_keys_come(void)
 	EVP_PKEY_free(give_new(5, "P-256"));
 	sock[0] = new_worker(0);
 	told_of(sock[0], 1, true);
-	on_keys(&keyd.ctx, true);
+	on_keys(&keyd.ctx, CONTROL_KEYS_MORE);
 	sock[1] = new_worker(1);
 	told_of(sock[1], 1, false);
 	EVP_PKEY_free(give_new(6, "P-256"));
 	told_of(sock[1], 1, false);
-	on_keys(&keyd.ctx, false);
+	on_keys(&keyd.ctx, CONTROL_KEYS_ALL);
 	told_of(sock[0], 1, true);
 	told_of(sock[1], 0, true);
-	on_keys(&keyd.ctx, true);
+	on_keys(&keyd.ctx, CONTROL_KEYS_MORE);
 	on_key(&keyd.ctx, &lost, -1);
-	on_keys(&keyd.ctx, false);
+	on_keys(&keyd.ctx, CONTROL_KEYS_ALL);
 	told_of(sock[1], 0, false);
-	on_keys(&keyd.ctx, true);
-	on_keys(&keyd.ctx, false);
+	/* Others, before the master knows of the loss. */
+	on_keys(&keyd.ctx, CONTROL_KEYS_MORE);
+	EVP_PKEY_free(give_new(8, "P-256"));
+	on_keys(&keyd.ctx, CONTROL_KEYS_ALL);
+	told_of(sock[1], 1, false);
+	on_keys(&keyd.ctx, CONTROL_KEYS_AFRESH);
+	on_keys(&keyd.ctx, CONTROL_KEYS_ALL);
 	told_of(sock[1], 0, true);
 	close(sock[0]);
 	close(sock[1]);
@@ -780,7 +785,7 @@ static void test_many_certificates_to_read(void)
 	int sock, fd;
 
 	begin();
-	on_keys(&keyd.ctx, true);
+	on_keys(&keyd.ctx, CONTROL_KEYS_MORE);
 	for (int i = 0; i < 1500; i++)
 		str_addf(&names, "%sDNS:n%d.example", i != 0 ? "," : "", i);
 	cert = tls_test_signed(key, str_cstr(&names), NULL, key, -60, 3600, false);
@@ -790,7 +795,7 @@ static void test_many_certificates_to_read(void)
 
 		if (n == MANY + 1) { /* renews the last one */
 			sock = new_worker(0);
-			on_keys(&keyd.ctx, false);
+			on_keys(&keyd.ctx, CONTROL_KEYS_ALL);
 			turns(50);
 		}
 		snprintf(m.use, sizeof(m.use), "imapd_ssl name n%u.example ", (unsigned)MIN(n, (uint32_t)MANY));
@@ -843,7 +848,7 @@ static void test_asked_before_it_has_all(void)
 	int sock[2], fd;
 
 	begin();
-	on_keys(&keyd.ctx, true);
+	on_keys(&keyd.ctx, CONTROL_KEYS_MORE);
 	half = give_new(5, "P-256");
 	sock[0] = new_worker(0);
 	sock[1] = new_worker(1);
@@ -873,7 +878,7 @@ static void test_asked_before_it_has_all(void)
 			CU_ASSERT(key_signed_read(&r, &m) && m.request == 7 && m.len > 0);
 	CU_ASSERT(m.len > 0);
 	CU_ASSERT_EQUAL(logged, 1);
-	on_keys(&keyd.ctx, false);
+	on_keys(&keyd.ctx, CONTROL_KEYS_ALL);
 	turns(10);
 	m.len = 1;
 	while (unit_next(sock[1], in, &r, &fd))

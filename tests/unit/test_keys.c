@@ -30,7 +30,7 @@ bool __wrap_children_send(struct child *c UNUSED, const struct msgw *w, int fd)
 {
 	struct control_key key;
 	struct msgr r;
-	bool on;
+	enum control_keys how;
 
 	if (fd != -1 && sends_left-- == 0) {
 		errno = EMFILE;
@@ -39,8 +39,8 @@ bool __wrap_children_send(struct child *c UNUSED, const struct msgw *w, int fd)
 	msgr_begin(&r, w->buf, w->len);
 	if (r.type == CTL_KEY && control_key_read(&r, &key))
 		note_told(key.use);
-	else if (r.type == CTL_KEYS && control_switch_read(&r, &on))
-		note_told(on ? "come" : "all");
+	else if (r.type == CTL_KEYS && control_keys_read(&r, &how))
+		note_told(how == CONTROL_KEYS_ALL ? "all" : how == CONTROL_KEYS_MORE ? "more" : "afresh");
 	else
 		note_told(r.type == CTL_PING ? "ping" : "other");
 	return true;
@@ -138,12 +138,12 @@ static void test_begin(void)
 	setup(3);
 	keys_begin(&child);
 	CU_ASSERT(keys_are_waiting(&child));
-	expect_told("come a b c all begin");
+	expect_told("afresh a b c all begin");
 	CU_ASSERT_FALSE(keys_are_waiting(&child));
 	teardown();
 	setup(0);
 	keys_begin(&child);
-	expect_told("come all begin");
+	expect_told("afresh all begin");
 	teardown();
 }
 
@@ -152,13 +152,13 @@ static void test_renewal(void)
 {
 	setup(2);
 	keys_begin(&child);
-	expect_told("come a b all begin");
+	expect_told("afresh a b all begin");
 	find("a")->state = CHANGED;
 	find("b")->state = CHANGED;
 	advance(&m, find("a"));
 	advance(&m, find("b"));
 	CU_ASSERT(keys_are_waiting(&child));
-	expect_told("come a b all begin"); /* which children_begin() has done */
+	expect_told("more a b all begin"); /* which children_begin() has done */
 	teardown();
 }
 
@@ -168,19 +168,19 @@ static void test_lack(void)
 	setup(3);
 	sends_left = 1;
 	keys_begin(&child);
-	expect_told("come a missing");
+	expect_told("afresh a missing");
 	CU_ASSERT(keys_are_waiting(&child));
 	sends_left = UINT_MAX;
 	find("c")->state = CHANGED;
 	advance(&m, find("c"));
 	expect_told("");
 	keys_repeat(&child);
-	expect_told("come a b c all begin");
+	expect_told("afresh a b c all begin");
 	CU_ASSERT_FALSE(keys_are_waiting(&child));
 	keys_lack(&child); /* as it has said itself */
 	expect_told("missing");
 	keys_repeat(&child);
-	expect_told("come a b c all begin");
+	expect_told("afresh a b c all begin");
 	teardown();
 }
 

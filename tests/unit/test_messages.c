@@ -40,6 +40,7 @@ static bool read_sign(struct msgr *r) { return key_sign_read(r, spare); }
 static bool read_signed(struct msgr *r) { return key_signed_read(r, spare); }
 static bool read_news(struct msgr *r) { return control_key_news_read(r, spare); }
 static bool read_key(struct msgr *r) { return control_key_read(r, spare); }
+static bool read_keys(struct msgr *r) { return control_keys_read(r, spare); }
 static bool read_control_gone(struct msgr *r) { return control_key_gone_read(r, spare); }
 /* clang-format on */
 
@@ -134,6 +135,7 @@ static void cut_keys(void)
 		.ocsp = "fgh",
 		.ocsp_len = 3,
 		.ocsp_until = 1796045100 };
+	struct msgr r;
 
 	key_chain_write(&w, &chain);
 	check(KEY_CHAIN, read_chain, "KEY_CHAIN");
@@ -151,6 +153,11 @@ static void cut_keys(void)
 	control_key_news_write(&w,
 	    &(struct control_key_news){ 5, true, 7, "there is no private key", 8, "it has expired", 9 });
 	check(CTL_KEY_NEWS, read_news, "CTL_KEY_NEWS");
+	control_keys_write(&w, CONTROL_KEYS_AFRESH);
+	check(CTL_KEYS, read_keys, "CTL_KEYS");
+	control_keys_write(&w, CONTROL_KEYS_COUNT);
+	msgr_begin(&r, w.buf, w.len);
+	CU_ASSERT_FALSE(read_keys(&r));
 	control_key_gone_write(&w, &(struct control_key_gone){ 5, "imapd-ssl" });
 	check(CTL_KEY_GONE, read_control_gone, "CTL_KEY_GONE");
 }
