@@ -22,9 +22,8 @@ static enum login_event bad(struct login *l, const char *text)
 	return LOGIN_EVENT_BAD;
 }
 
-/* [XCLIENT] tells peers that they may name the client they log in for, [X-WAYPOST-TOKEN] tells nodes of the pool that
- * they may log in by AUTH X-WAYPOST-TOKEN; TIMESTAMP is APOP's. */
-/* What other nodes have to know of us, without the end of the line. */
+/* What other nodes have to know of us, without the end of the line: [XCLIENT] tells peers that they may name the client
+ * they log in for, [X-WAYPOST-TOKEN] tells nodes of the pool that they may log in by AUTH X-WAYPOST-TOKEN. */
 static void about_us(struct login *l)
 {
 	str_adds(&l->out, "+OK [XCLIENT]");
@@ -34,6 +33,7 @@ static void about_us(struct login *l)
 	node_mark_add(&l->out, l->set->node_id);
 }
 
+/* TIMESTAMP is APOP's. */
 static void greet(struct login *l, const char *timestamp)
 {
 	about_us(l);

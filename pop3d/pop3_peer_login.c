@@ -234,10 +234,10 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 	if (!wants_stls(l) || !peer_login_tells_client(l))
 		return next(l, out, PEER_XCLIENT);
 	/* Servers announce XCLIENT in the greeting alone, which was in clear: so it is tried, nothing behind it, at
-	 * those that the operator says take it. */
+	 * those that the operator says take it. It begins no login: one that hangs up has seen none. */
 	add_xclient(l, out);
 	l->peer.state = PEER_XCLIENT;
-	return BACKEND_STEP_MORE;
+	return BACKEND_STEP_ASK;
 }
 
 /* LINE, in clear, does not begin TLS: the peer has no time for us, or it does not do as it should. */

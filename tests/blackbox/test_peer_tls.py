@@ -547,6 +547,31 @@ def test_starttls(node, authority, protocol):
         peer.close()
 
 
+def test_hangs_up_at_xclient(node, authority):
+    """Within STLS it is tried, since nobody announces it there: a server that hangs up has seen nothing of the login, which goes on to the next one."""
+    user = "hangs@example.com"
+    pem = authority.pem("hangs", alt="IP:127.0.0.9")
+
+    def hangs_up(conn):
+        conn.pop3_command()
+        conn.send("+OK\r\nUSER\r\n.\r\n")
+        conn.words = conn.pop3_command()
+        conn.close()
+    bad = FakeServer(PEER, starttls(pem, hangs_up, protocol="pop3"))
+    good = FakeServer(PEER, starttls(pem, pop3_peer(greeting=""), protocol="pop3"))
+    try:
+        route(node, user, f"{bad.host} {good.host}", "proxytls=starttls")
+        p = pop3(node, False)
+        p.user(user)
+        p.pass_(node.accounts[user].password)
+        assert p.noop().startswith(b"+OK echo")
+        p.quit()
+        assert bad.last.words[0] == b"XCLIENT" and good.last.user == user.encode()
+    finally:
+        bad.close()
+        good.close()
+
+
 def in_clear(greeting, answer=None):
     """A script: what a peer says in clear that is to begin TLS. ANSWER: to its request for that."""
     def script(conn):
