@@ -1,10 +1,13 @@
 /* Retries what could not be passed to a role. */
 #include "master/missing.h"
 
+#include <inttypes.h>
+
 #include "lib/clock.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "master/slots.h"
+#include "settings/limits.h"
 
 enum { AGAIN_SECONDS = 1, QUIET_SECONDS = 3 };
 
@@ -95,9 +98,10 @@ void missing_add(struct child *to, uint16_t what, struct child *other, unsigned 
 			x->state = MISSING_LACKED;
 			return;
 		}
-	log_error("%s (pid %ld) lacks %s%s%s because descriptors ran out; retrying. Raise LimitNOFILE",
+	log_error("%s (pid %ld) lacks %s%s%s because descriptors ran out; retrying. Set LimitNOFILE=%" PRIu64
+	          " in the service unit",
 	    master_post_name(to->post, name), (long)to->pid, word(what), other != NULL ? " to " : "",
-	    other != NULL ? master_post_name(other->post, whose) : "");
+	    other != NULL ? master_post_name(other->post, whose) : "", limits_more_descriptors(to->post->m->set));
 	x = mem_alloc(sizeof(*x));
 	x->to = to;
 	x->other = other;

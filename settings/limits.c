@@ -63,12 +63,17 @@ static void sysctl_line(struct str *out, const char *name, const char *path, uin
 	line(out, name, present, needed, what, fix);
 }
 
+/* One worker may carry all SESSIONS: client and peer each, and pipes for some. */
+static uint64_t descriptors_for(uint64_t sessions)
+{
+	return 2 * sessions + SPARE;
+}
+
 static void descriptors(struct str *out, uint64_t sessions)
 {
 	struct rlimit lim;
 	char fix[256];
-	/* One worker may carry all of them: client and peer each, and pipes for some. */
-	uint64_t needed = 2 * sessions + SPARE;
+	uint64_t needed = descriptors_for(sessions);
 
 	if (getrlimit(RLIMIT_NOFILE, &lim) != 0) {
 		str_adds(out, "open files: not known on this system\n");
@@ -108,6 +113,16 @@ static uint64_t sessions_of(const struct settings *set)
 		n += s.served ? (uint64_t)s.max_sessions : 0;
 	}
 	return n != 0 ? n : SESSIONS_GUESS;
+}
+
+uint64_t limits_more_descriptors(const struct settings *set)
+{
+	uint64_t needed = descriptors_for(sessions_of(set));
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) != 0 || lim.rlim_max == RLIM_INFINITY)
+		return needed;
+	return MAX(needed, 2 * (uint64_t)lim.rlim_max);
 }
 
 /* What IDLE uses to notice changes: inotify, with its limits per uid, is the second choice (maildir/md_watch.h). */

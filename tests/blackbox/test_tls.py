@@ -2,6 +2,7 @@
 import imaplib
 import os
 import poplib
+import re
 import shutil
 import signal
 import socket
@@ -156,6 +157,7 @@ def test_key_process_lacks_descriptors(pool):
     mark = node.log_mark()
     install(pool, make_pem(pool.root, after, "ec"))
     node.wait_log(r"key 0 \(pid \d+\) lacks certificates because descriptors ran out", mark)
+    assert int(re.search(r"retrying. Set LimitNOFILE=(\d+) in the service unit", node.log_since(mark)).group(1)) >= 2 * int(hard)
     assert shown_name(pool) == before
     time.sleep(5)  # the checks of the files are over
     subprocess.run(["prlimit", "--pid", str(pid), f"--nofile={hard}:"], preexec_fn=node.as_user(), check=True)
