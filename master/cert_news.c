@@ -29,8 +29,8 @@ struct file {
 struct news {
 	struct news *next; /* of the same file */
 	struct file *of;
-	const char *file;                  /* its name */
-	char *key;                         /* use and file */
+	const char *file; /* its name */
+	char *use;
 	bool given;                        /* in this round */
 	uint32_t number;                   /* the last one */
 	enum state state;                  /* TAKEN: by one of them at least */
@@ -45,10 +45,10 @@ struct news {
 	int64_t fault_until;
 	int64_t ocsp_until; /* when the OCSP response ends that is sent with it; 0: none is */
 	char *ocsp_why;     /* why it is not sent; "": it is, or there is none */
-	UT_hash_handle hh_key, hh_number;
+	UT_hash_handle hh_use, hh_number;
 };
 
-static struct news *first; /* and the table by key: in the order in which they were given */
+static struct news *first; /* and the table by use: in the order in which they were given */
 static struct news *by_number;
 static struct file *files;
 
@@ -82,6 +82,16 @@ static void join_file(struct news *n, const char *name)
 	*p = n;
 	n->of = f;
 	n->file = f->name;
+}
+
+/* What is in use may be of the file before, as long as this one is refused. */
+static void move_to_file(struct news *n, const char *name)
+{
+	if (strcmp(n->file, name) == 0)
+		return;
+	leave_file(n);
+	n->next = NULL;
+	join_file(n, name);
 }
 
 static bool has(const struct slots *s, unsigned slot)
@@ -121,10 +131,10 @@ static void name_workers(const struct slots *s, struct str *out)
 
 static void free_news(struct news **n)
 {
-	HASH_DELETE(hh_key, first, *n);
+	HASH_DELETE(hh_use, first, *n);
 	HASH_DELETE(hh_number, by_number, *n);
 	leave_file(*n);
-	mem_free(&(*n)->key);
+	mem_free(&(*n)->use);
 	mem_free(&(*n)->why);
 	mem_free(&(*n)->fault);
 	mem_free(&(*n)->ocsp_why);
@@ -133,7 +143,7 @@ static void free_news(struct news **n)
 
 void cert_news_begin(void)
 {
-	for (struct news *n = first; n != NULL; n = n->hh_key.next)
+	for (struct news *n = first; n != NULL; n = n->hh_use.next)
 		n->given = false;
 }
 
@@ -142,25 +152,23 @@ void cert_news_end(void)
 	struct news *next;
 
 	for (struct news *n = first; n != NULL; n = next) {
-		next = n->hh_key.next;
+		next = n->hh_use.next;
 		if (!n->given)
 			free_news(&n);
 	}
 }
 
-static struct news *find_file(const char *use, const char *file)
+static struct news *find_use(const char *use)
 {
-	char *key = mem_printf("%s\n%s", use, file);
 	struct news *n;
 
-	HASH_FIND(hh_key, first, key, strlen(key), n);
-	mem_free(&key);
+	HASH_FIND(hh_use, first, use, strlen(use), n);
 	return n;
 }
 
-void cert_news_keep(const char *use, const char *file)
+void cert_news_keep(const char *use)
 {
-	struct news *n = find_file(use, file);
+	struct news *n = find_use(use);
 
 	if (n != NULL)
 		n->given = true;
@@ -168,17 +176,18 @@ void cert_news_keep(const char *use, const char *file)
 
 void cert_news_given(const char *use, const char *file, uint32_t number)
 {
-	struct news *n = find_file(use, file);
+	struct news *n = find_use(use);
 
 	if (n == NULL) {
 		n = mem_alloc(sizeof(*n));
-		n->key = mem_printf("%s\n%s", use, file);
+		n->use = mem_strdup(use);
 		n->fault = mem_strdup("");
 		n->ocsp_why = mem_strdup("");
-		HASH_ADD_KEYPTR(hh_key, first, n->key, strlen(n->key), n);
+		HASH_ADD_KEYPTR(hh_use, first, n->use, strlen(n->use), n);
 		join_file(n, file);
 	} else {
 		HASH_DELETE(hh_number, by_number, n);
+		move_to_file(n, file);
 	}
 	n->given = true;
 	n->number = number;
@@ -272,7 +281,7 @@ static void refuse(struct news *n, unsigned slot, const char *why, int64_t now)
 
 void cert_news_ended(unsigned slot)
 {
-	for (struct news *n = first; n != NULL; n = n->hh_key.next) {
+	for (struct news *n = first; n != NULL; n = n->hh_use.next) {
 		put(&n->refusing, slot, false);
 		put(&n->complained, slot, false);
 		put(&n->without, slot, false);
@@ -281,7 +290,7 @@ void cert_news_ended(unsigned slot)
 
 void cert_news_begun(unsigned slot)
 {
-	for (struct news *n = first; n != NULL; n = n->hh_key.next) {
+	for (struct news *n = first; n != NULL; n = n->hh_use.next) {
 		if (n->state != REFUSED || n->until == 0 || has(&n->without, slot))
 			continue;
 		put(&n->without, slot, true);
@@ -387,7 +396,7 @@ static void tick(struct news *n, int64_t now)
 
 void cert_news_tick(int64_t now)
 {
-	for (struct news *n = first; n != NULL; n = n->hh_key.next)
+	for (struct news *n = first; n != NULL; n = n->hh_use.next)
 		tick(n, now);
 }
 
@@ -454,7 +463,7 @@ void cert_news_describe(struct str *out, int64_t now)
 {
 	unsigned refused = 0, faulty = 0, unstapled = 0, ending = 0, ended = 0;
 
-	for (const struct news *n = first; n != NULL; n = n->hh_key.next) {
+	for (const struct news *n = first; n != NULL; n = n->hh_use.next) {
 		if (twin_of(n, n) != NULL)
 			continue;
 		refused += n->state == REFUSED || (!n->trial && !is_empty(&n->refusing));

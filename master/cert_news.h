@@ -13,10 +13,11 @@
  * is called for is forgotten. */
 void cert_news_begin(void);
 void cert_news_end(void);
-/* The certificate in FILE is passed to the key processes as key NUMBER; USE tells it from others in that file. */
+/* The certificate in FILE is passed to the key processes as key NUMBER, for USE in place of the one before, which may
+ * be of another file. */
 void cert_news_given(const char *use, const char *file, uint32_t number);
-/* The certificate in FILE for USE is still there, unless it was never given. */
-void cert_news_keep(const char *use, const char *file);
+/* There still is one for USE, unless none was ever given. */
+void cert_news_keep(const char *use);
 /* The key processes took NUMBER: all that have said anything. */
 bool cert_news_is_taken(uint32_t number);
 /* What is refused of NUMBER until the trial ends is not told: its files may be on their way. True at its end if not all

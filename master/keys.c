@@ -29,6 +29,10 @@ struct stamp {
 	struct timespec mtime, ctime;
 };
 
+/* As long as key processes have others to read first, a trial lasts on, for so many checks at most: one of them may be
+ * stopped. */
+enum { TRIAL_CHECKS = 4 };
+
 enum state {
 	CHANGED, /* and may still: passed when a check finds it as the one before */
 	TRIED,   /* passed; if it was refused, it may have been seen half-way, and is passed once more */
@@ -42,6 +46,7 @@ struct certificate {
 	struct stamp stamp[FILES];
 	uint32_t number; /* 0: none yet */
 	enum state state;
+	unsigned waited;   /* checks in which the trial could not end */
 	bool found, fresh; /* in this check: it is there; it differs */
 	bool lost;         /* it was not there in the check before */
 	UT_hash_handle hh_use, hh_number;
@@ -335,8 +340,16 @@ static void look(const struct master *m, bool sure)
 			keys_repeat(c); /* one that has begun meanwhile lacks what is there */
 	cert_news_begin();
 	for (const struct certificate *c = first; c != NULL; c = c->hh_use.next)
-		cert_news_keep(c->use, c->file[CERTIFICATE]);
+		cert_news_keep(c->use);
 	cert_news_end();
+}
+
+static bool are_queued(const struct master *m)
+{
+	for (const struct child *c = m->children; c != NULL; c = c->next)
+		if (is_key_process(c) && keys_are_waiting(c))
+			return true;
+	return false;
 }
 
 /* What did not change since the check before is whole, but for files that are replaced one after the other with time
@@ -348,6 +361,9 @@ static void advance(const struct master *m, struct certificate *c)
 		cert_news_begin_trial(c->number);
 		pass_to_all(m, c);
 		c->state = TRIED;
+		c->waited = 0;
+	} else if (c->state == TRIED && are_queued(m) && c->waited < TRIAL_CHECKS) {
+		c->waited++;
 	} else if (c->state == TRIED) {
 		if (cert_news_end_trial(c->number))
 			pass_to_all(m, c);

@@ -1,7 +1,8 @@
 /* The certificates that the settings name, and their keys (master/cert_files.h): the master opens the files and passes
  * them to the key processes, which read them (CTL_KEY). Files that changed, and new ones, are passed within three
  * checks: when they stayed as they are for one of them. What a key process takes replaces what it had for the same
- * use; what it refuses does not, and is told if it is refused again in the next check. What cannot be looked for,
+ * use; what it refuses does not, and is told if it is refused again in the next check, or when all that waits for key
+ * processes was passed. What cannot be looked for,
  * because a folder cannot be read, stays. */
 #ifndef MASTER_KEYS_H
 #define MASTER_KEYS_H

@@ -140,6 +140,30 @@ static void test_none_before(void)
 	forget_all();
 }
 
+/* The settings name another file, which is refused: what key processes go on to use is of the one before. */
+static void test_other_file(void)
+{
+	cert_news_given("imapd_ssl", "/x.pem", 1);
+	cert_news_given("pop3d_ssl", "/x.pem", 2);
+	say(1, NOW + 14 * DAY, NULL);
+	say(2, NOW + 14 * DAY, NULL);
+	str_clear(&logged);
+	cert_news_begin();
+	cert_news_keep("imapd_ssl");
+	cert_news_keep("pop3d_ssl");
+	cert_news_end();
+	cert_news_given("imapd_ssl", "/y.pem", 3);
+	say(3, 0, "no");
+	expect_log("E: certificate /y.pem is refused: no; the one before stays in use\n");
+	expect_status(NOW,
+	    "note\tcertificate\t/y.pem: refused since 2026-11-30 13:25 UTC (no); the one before stays in use, valid "
+	    "until 2026-12-14 13:25 UTC\n"
+	    "note\tcertificate\t/x.pem: in use, valid until 2026-12-14 13:25 UTC\n" COUNTS("1", "0", "0"));
+	say(3, NOW + 90 * DAY, NULL);
+	expect_log("I: certificate /y.pem is in use, valid until 2027-02-28 13:25 UTC\n");
+	forget_all();
+}
+
 /* A key process that begins while a file is refused has nothing of what was before: it is not said to be in use. */
 static void test_begun(void)
 {
@@ -285,8 +309,8 @@ static void test_trial(void)
 	CU_ASSERT_FALSE(cert_news_end_trial(7));
 	expect_log("");
 	cert_news_begin();
-	cert_news_keep("imapd_ssl", "/x.pem");
-	cert_news_keep("imapd_ssl", "/other.pem");
+	cert_news_keep("imapd_ssl");
+	cert_news_keep("pop3d_ssl");
 	cert_news_end();
 	CU_ASSERT(cert_news_is_taken(3));
 	forget_all();
@@ -360,7 +384,7 @@ static void test_many(void)
 			snprintf(use, sizeof(use), "imapd_ssl its-own h%u.pem", i);
 			snprintf(file, sizeof(file), "/etc/tls/h%u.pem", i);
 			if (round == 1)
-				cert_news_keep(use, file);
+				cert_news_keep(use);
 			else
 				cert_news_given(use, file, i + round * MANY);
 		}
@@ -382,6 +406,7 @@ static const struct unit_case cases[] = {
 	{ "none before", test_none_before },
 	{ "some refuse", test_some_refuse },
 	{ "begun", test_begun },
+	{ "another file", test_other_file },
 	{ "shared", test_shared },
 	{ "end", test_end },
 	{ "trial", test_trial },

@@ -162,6 +162,30 @@ static void test_renewal(void)
 	teardown();
 }
 
+/* A trial lasts until it was passed, and some checks at most: then it is passed once more. */
+static void test_trial(void)
+{
+	setup(1);
+	keys_begin(&child);
+	expect_told("afresh a all begin");
+	find("a")->state = CHANGED;
+	advance(&m, find("a"));
+	advance(&m, find("a"));
+	CU_ASSERT_EQUAL(find("a")->state, TRIED);
+	expect_told("more a all begin");
+	advance(&m, find("a"));
+	CU_ASSERT_EQUAL(find("a")->state, SETTLED);
+	expect_told("more a all begin");
+	find("a")->state = CHANGED;
+	for (int i = 0; i < 1 + TRIAL_CHECKS; i++)
+		advance(&m, find("a"));
+	CU_ASSERT_EQUAL(find("a")->state, TRIED);
+	advance(&m, find("a"));
+	CU_ASSERT_EQUAL(find("a")->state, SETTLED);
+	expect_told("more a a all begin");
+	teardown();
+}
+
 /* Descriptors run out: it does not begin, nor is it told that it has all, before all have been passed once more. */
 static void test_lack(void)
 {
@@ -201,6 +225,7 @@ static void test_watched_before_it_begins(void)
 static const struct unit_case cases[] = {
 	{ "a key process begins", test_begin },
 	{ "a renewal", test_renewal },
+	{ "a trial", test_trial },
 	{ "descriptors run out", test_lack },
 	{ "watched before it begins", test_watched_before_it_begins },
 	{ NULL, NULL },
