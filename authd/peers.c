@@ -52,6 +52,7 @@ struct peer_health {
 	struct peer_service service;
 	enum peer_state state;
 	double until;
+	double began;    /* of the attempt that has shown that it is busy or down */
 	double answered; /* the last time; 0: never */
 	double worked;   /* the last time that it took a login, or rejected a password; 0: never */
 	uint64_t by;     /* who has said last that it is down */
@@ -270,7 +271,7 @@ static bool is_doubted(const struct peer_health *h, uint64_t by, double now)
 	return by == h->doubted && now < h->doubted_until;
 }
 
-static void set_down(struct peers *p, struct peer_health *h, const char *why, uint64_t by, double now)
+static void set_down(struct peers *p, struct peer_health *h, const char *why, uint64_t by, double began, double now)
 {
 	char name[NAME_MAX];
 
@@ -279,6 +280,7 @@ static void set_down(struct peers *p, struct peer_health *h, const char *why, ui
 		log_warn("peer %s %s", name_for_log(h, name), why);
 	h->state = PEER_STATE_DOWN;
 	h->by = by;
+	h->began = began;
 	h->until = now + p->down_time;
 }
 
@@ -292,7 +294,7 @@ static void not_down(struct peer_health *h, uint64_t by, double now)
 	forget_logins(&h->slow);
 	if (h->state == PEER_STATE_DOWN)
 		h->state = PEER_STATE_UP;
-	h->answered = now;
+	h->answered = MAX(h->answered, now);
 	say_over(h, true, now);
 }
 
@@ -300,10 +302,12 @@ void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, 
 {
 	struct peer_health *h = get_health(p, s);
 
+	if (h->state != PEER_STATE_UP && now < h->began)
+		return; /* that is known only now, and something newer already */
 	not_down(h, by, now);
 	forget_logins(&h->refused);
 	h->state = PEER_STATE_UP;
-	h->worked = now;
+	h->worked = MAX(h->worked, now);
 	say_free(h, true, now);
 }
 
@@ -312,7 +316,7 @@ void peers_failed(struct peers *p, const struct peer_service *s, uint64_t by, do
 	struct peer_health *h = get_health(p, s);
 
 	if (h->answered < began && !is_doubted(h, by, now))
-		set_down(p, h, "does not answer", by, now);
+		set_down(p, h, "does not answer", by, began, now);
 }
 
 void peers_tick(struct peers *p, double now)
@@ -350,10 +354,10 @@ void peers_slow(struct peers *p, const struct peer_service *s, const char *user,
 	if (is_doubted(h, by, now) || h->answered >= began || (h->state == PEER_STATE_DOWN && now < h->until))
 		return;
 	if (add_login(&h->slow, user, now))
-		set_down(p, h, "sends greetings, but does not answer logins of several accounts", by, now);
+		set_down(p, h, "sends greetings, but does not answer logins of several accounts", by, began, now);
 }
 
-static void set_busy(struct peers *p, struct peer_health *h, const char *why, double now)
+static void set_busy(struct peers *p, struct peer_health *h, const char *why, double began, double now)
 {
 	char name[NAME_MAX];
 
@@ -361,6 +365,7 @@ static void set_busy(struct peers *p, struct peer_health *h, const char *why, do
 	if (outage_failed(&h->rush, now))
 		log_warn("peer %s %s: logins try others first", name_for_log(h, name), why);
 	h->state = PEER_STATE_BUSY;
+	h->began = began;
 	h->until = now + p->down_time;
 }
 
@@ -375,9 +380,9 @@ void peers_refused(struct peers *p, const struct peer_service *s, const char *us
 	if (h->worked >= began || (user != NULL && h->state == PEER_STATE_BUSY && now < h->until))
 		return;
 	if (user == NULL)
-		set_busy(p, h, "takes no logins now", now);
+		set_busy(p, h, "takes no logins now", began, now);
 	else if (add_login(&h->refused, user, now))
-		set_busy(p, h, "answers logins of several accounts with temporary failures", now);
+		set_busy(p, h, "answers logins of several accounts with temporary failures", began, now);
 }
 
 static bool is_in(const struct peer_health *h, enum peer_state state, double now)

@@ -45,7 +45,7 @@ struct peer_service {
 };
 
 /* All times are seconds of any clock that does not step; BY is any number of the worker's. The peer has answered, or
- * taken a login, at NOW. */
+ * taken a login, at NOW; that may be told late: an attempt that began after it and failed is newer. */
 void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, double now);
 /* An attempt that began at BEGAN has failed: the peer is down, unless it has answered since. Its outages are logged
  * according to outage.h. */

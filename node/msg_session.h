@@ -40,11 +40,13 @@ struct session_target {
 	uint64_t session;
 	uint8_t target;
 	enum peer_result result; /* of PEER_RESULT; PEER_ANSWERS in SESSION_ARRIVED */
-	uint32_t took_ms;        /* of PEER_RESULT: since the attempt at this target began */
+	/* SESSION_ARRIVED: since the login succeeded, as these messages may wait for others. PEER_RESULT: since the
+	 * attempt at this target began. */
+	uint32_t ago_ms;
 };
-void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target);
+void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target, uint32_t ago_ms);
 bool session_arrived_read(struct msgr *r, struct session_target *m);
-void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result, uint32_t took_ms);
+void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result, uint32_t ago_ms);
 bool peer_result_read(struct msgr *r, struct session_target *m);
 
 /* PEER_TROUBLE: what a login to HOST at ADDR has shown, and its administrator has to end. */

@@ -952,6 +952,30 @@ static void test_busy_by_a_liar(void)
 	peers_free(&p);
 }
 
+/* Workers may tell of a login that a peer took later than of a newer one that failed: the newer one counts. */
+static void test_told_late(void)
+{
+	struct peers *p = peers_new(on_ask, NULL);
+	struct net_addr a;
+
+	peers_set(p, 60, 30, 8);
+	net_addr_parse(&a, "192.0.2.5", 143);
+	peers_refused(p, service(PROTOCOL_IMAP, &a), NULL, 1, 101, 102);
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 100);
+	CU_ASSERT(is_busy(p, 103) && peers_suspect(p, service(PROTOCOL_IMAP, &a)));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 101.5); /* after that attempt began */
+	CU_ASSERT(!is_busy(p, 103));
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 104, 105);
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 103);
+	CU_ASSERT(peers_down(p, service(PROTOCOL_IMAP, &a), 105));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 104.5);
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 105));
+	peers_answered(p, service(PROTOCOL_IMAP, &a), 1, 100); /* the newest one counts */
+	peers_failed(p, service(PROTOCOL_IMAP, &a), 1, 104, 106);
+	CU_ASSERT(!peers_down(p, service(PROTOCOL_IMAP, &a), 106));
+	peers_free(&p);
+}
+
 static const struct unit_case cases[] = {
 	{ "control characters in a question", test_request_controls },
 	{ "control characters in an answer", test_reply_controls },
@@ -976,6 +1000,7 @@ static const struct unit_case cases[] = {
 	{ "a peer that takes no logins now", test_busy_peer },
 	{ "a peer that cannot serve several accounts", test_busy_for_several },
 	{ "who lied about a peer", test_busy_by_a_liar },
+	{ "a success told late", test_told_late },
 	{ NULL, NULL },
 };
 UNIT_MAIN("authd", cases)

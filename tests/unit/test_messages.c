@@ -180,7 +180,7 @@ static void test_cut(void)
 	check(SESSION_HAVE, read_have, "SESSION_HAVE");
 	session_adopt_write(&w, 5, PROTOCOL_POP3, &addr, "u@example.com", 77, 1000);
 	check(SESSION_ADOPT, read_adopt, "SESSION_ADOPT");
-	session_arrived_write(&w, 5, 1);
+	session_arrived_write(&w, 5, 1, 700);
 	check(SESSION_ARRIVED, read_arrived, "SESSION_ARRIVED");
 	peer_result_write(&w, 5, 1, PEER_SLOW, 70000);
 	check(PEER_RESULT, read_result, "PEER_RESULT");

@@ -797,9 +797,10 @@ static void test_client_leaves_during_peer_login(void)
 
 static bool arrived(void)
 {
+	struct session_target m;
 	struct msgr r;
 
-	return next(authd_end, SESSION_ARRIVED, &r) && msgr_u64(&r) == 7;
+	return next(authd_end, SESSION_ARRIVED, &r) && session_arrived_read(&r, &m) && m.session == 7;
 }
 
 /* Kicks the sessions of USER; their number. */
