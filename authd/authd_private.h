@@ -71,6 +71,9 @@ struct authd {
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;     /* requests that wait for the address of a peer, or for the first load */
 	ev_timer address_timer;      /* runs while some of them wait for an address */
+	struct request *asking;      /* requests that wait for the answer of a directory */
+	ev_timer asking_timer;       /* runs while there are any */
+	uint64_t gave_up;            /* of them: AUTH_TIMEOUT was over */
 	struct request *for_room;    /* requests that wait for room at a peer, in the order of arrival */
 	unsigned nfor_room;
 	ev_timer room_timer; /* runs while there are any */

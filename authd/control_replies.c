@@ -441,7 +441,8 @@ void control_reply_status(struct authd *a, uint32_t query)
 	str_addf(&text, "peers_need_tls=%u\npeers_need_tls_list=%s\npeers_untrusted=%u\npeers_untrusted_list=%s\n",
 	    ntls, str_cstr(&tls), nuntrusted, str_cstr(&untrusted));
 	add_signatures(a, &text);
-	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
+	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\nauth_timeouts=%llu\n", directories,
+	    str_cstr(&trouble), (unsigned long long)a->gave_up);
 	str_addf(&text,
 	    "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_"
 	    "entries=%u\n"

@@ -47,7 +47,7 @@ struct lookup_job {
 	/* Continues while the directory is down: of a probe or an operator, or to the pool alone. */
 	bool lasting;
 	bool answering;
-	bool keep; /* the waiters were answered from the cache; the job continues */
+	bool keep; /* nobody waits for it any more (answered from the cache, or gone); the job continues */
 	unsigned pos;
 	int64_t asked;
 	uint64_t epoch;
@@ -58,18 +58,19 @@ struct lookup_job {
 
 /* The names that probes of a driver ask for. A directory may fail on a certain name, and anybody may ask for it. So a
  * suspected driver is down only if neither our own name nor a known one has an answer: a stranger chooses one of them
- * at most. Once down, known and asked names take turns: no name keeps the driver down for all others. */
+ * at most. Where no name ever had an answer (it hangs since we have started), our own is asked twice. Once down, known
+ * and asked names take turns: no name keeps the driver down for all others. */
 struct probe {
 	struct {
 		char *service, *name;
 	} known, asked;
-	bool turn;       /* the next probe asks for `asked` */
-	bool own_tried;  /* while the driver is suspected: the last probe was of our own name */
-	bool own_silent; /* that one had no answer */
+	bool turn;         /* the next probe asks for `asked` */
+	bool own_tried;    /* while the driver is suspected: the last probe was of our own name */
+	bool own_silent;   /* that one had no answer */
+	int64_t own_asked; /* when the first one without an answer was asked */
 	/* Of a driver with AUTH_DRIVER_CHECKS: */
-	int64_t own_asked; /* when the first probe without an answer was asked */
-	bool busy;         /* a probe or a trial is on its way: there is one at a time */
-	int64_t try_at;    /* while it is down: no trial before this time, ms */
+	bool busy;      /* a probe or a trial is on its way: there is one at a time */
+	int64_t try_at; /* while it is down: no trial before this time, ms */
 };
 
 /* No such account exists, which is an answer, too. */
@@ -372,11 +373,11 @@ static bool confirmed(struct lookup_job *q, enum directory_outcome outcome)
 
 	if (outcome != DIRECTORY_SILENT || !p->own_silent)
 		return false;
-	if (!auth_chain_checks(qs->chain, q->pos))
+	if (!auth_chain_checks(qs->chain, q->pos) && p->known.name != NULL)
 		return q->probe == PROBE_KNOWN && directory_health_confirm(qs->health, q->pos, q->asked);
 	if (!directory_health_confirm(qs->health, q->pos, p->own_asked))
 		return false;
-	p->try_at = qs->clock() + HEALTH_PAUSE_SLOW_MS;
+	p->try_at = qs->clock() + HEALTH_PAUSE_SLOW_MS; /* of a driver with AUTH_DRIVER_CHECKS */
 	return true;
 }
 
@@ -682,6 +683,10 @@ void directory_lookup_cancel(struct directory_waiter *who)
 	DL_DELETE(q->waiters, who);
 	memset(who, 0, sizeof(*who));
 	if (q->waiters != NULL || q->answering || q->keep)
+		return;
+	/* What comes of a question that was asked tells whether the directory works, though nobody waits for it. */
+	q->keep = jobs_begun(q->qs->jobs, q);
+	if (q->keep)
 		return;
 	jobs_forget(q->qs->jobs, q);
 	lookup_job_free(q);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <time.h>
+#include <utlist.h>
 
 #include "authd/external.h"
 #include "lib/mem.h"
@@ -168,10 +169,12 @@ static void on_answer(const struct directory_answer *answer, void *arg)
 	struct request *rq = arg;
 	enum request_state next = take_answer(rq, answer);
 
-	if (rq->state == REQUEST_DIRECTORY)
-		request_enter(rq, next);
-	else
+	if (rq->state != REQUEST_DIRECTORY) {
 		rq->after_answer = next;
+		return;
+	}
+	DL_DELETE(rq->worker->a->asking, rq);
+	request_enter(rq, next);
 }
 
 enum request_state step_lookup(struct request *rq)

@@ -573,6 +573,22 @@ void jobs_forget(struct jobs *j, void *arg)
 	}
 }
 
+bool jobs_begun(const struct jobs *j, void *arg)
+{
+	const struct queued_job *q;
+	const struct waiter *a;
+
+	HASH_FIND_PTR(j->waiters, &arg, a);
+	if (a == NULL)
+		return false;
+	DL_FOREACH2(a->jobs, q, waiter_next)
+	{
+		if (q->state == JOB_BUSY)
+			return true;
+	}
+	return false;
+}
+
 unsigned jobs_waiting(const struct jobs *j)
 {
 	return j->waiting;

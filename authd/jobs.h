@@ -37,6 +37,8 @@ void jobs_submit(struct jobs *j, uint32_t id, const struct msgw *w, int fd, cons
     void *arg);
 /* The caller ARG ends: it is no longer called, and its waiting jobs are dropped. */
 void jobs_forget(struct jobs *j, void *arg);
+/* A worker has begun one of the jobs of ARG. */
+bool jobs_begun(const struct jobs *j, void *arg);
 /* Jobs that wait for a worker; jobs refused so far; workers that are connected. */
 unsigned jobs_waiting(const struct jobs *j);
 uint64_t jobs_refused(const struct jobs *j);

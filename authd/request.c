@@ -15,6 +15,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/text.h"
 
@@ -22,6 +23,7 @@ enum { KEPT_MAX = 4096 }; /* requests of one worker that outlive an answer */
 enum { DEAF_QUIET_SECONDS = 60 };
 #define ROOM_INTERVAL 0.05 /* seconds */
 #define ADDRESS_INTERVAL 0.1
+#define ASKING_INTERVAL 0.1
 
 static struct msgw out;
 static struct auth_reply reply;
@@ -40,7 +42,7 @@ static const struct {
 	[REQUEST_IDENTIFY] = { step_identify, TO(LOOKUP) | TO(REFUSE) },
 	[REQUEST_LOOKUP] = { step_lookup, TO(LOOKUP) | TO(FIRST_LOAD) | TO(DIRECTORY) | TO(VERIFY) | TO(VERDICT) },
 	[REQUEST_FIRST_LOAD] = { NULL, TO(LOOKUP) | TO(DONE) },
-	[REQUEST_DIRECTORY] = { NULL, TO(LOOKUP) | TO(VERIFY) | TO(VERDICT) | TO(DONE) },
+	[REQUEST_DIRECTORY] = { NULL, TO(LOOKUP) | TO(VERIFY) | TO(VERDICT) | TO(REFUSE) | TO(DONE) },
 	[REQUEST_VERIFY] = { step_verify, TO(HASH) | TO(SAY) | TO(VERDICT) | TO(REFUSE) },
 	[REQUEST_HASH] = { NULL, TO(VERDICT) | TO(REFUSE) | TO(DONE) },
 	[REQUEST_SAY] = { step_say, TO(CLIENT) },
@@ -88,6 +90,11 @@ static void enter_queue(struct request *rq)
 
 	if (rq->state == REQUEST_ROOM) {
 		wait_for_room(rq);
+	} else if (rq->state == REQUEST_DIRECTORY) {
+		DL_APPEND(a->asking, rq);
+		if (rq->asked_since == 0)
+			rq->asked_since = loop_now();
+		ev_timer_start(a->ctx.loop, &a->asking_timer); /* unless it runs */
 	} else if (rq->state == REQUEST_HELD) {
 		DL_APPEND(a->held, rq);
 	} else if (rq->state == REQUEST_FIRST_LOAD || rq->state == REQUEST_ADDRESS) {
@@ -106,6 +113,8 @@ static void leave_queue(struct request *rq)
 		a->nfor_room--;
 	} else if (rq->state == REQUEST_ADDRESS || rq->state == REQUEST_FIRST_LOAD) {
 		DL_DELETE(a->waiting, rq);
+	} else if (rq->state == REQUEST_DIRECTORY) {
+		DL_DELETE(a->asking, rq);
 	} else if (rq->state == REQUEST_HELD) {
 		DL_DELETE(a->held, rq);
 	}
@@ -365,10 +374,41 @@ static void on_address_timer(struct ev_loop *loop, ev_timer *t, int revents UNUS
 	request_resume(a);
 }
 
+/* A directory did not answer RQ in time: what it tells may still come, for others. */
+static void give_up(struct request *rq, double limit)
+{
+	struct authd *a = rq->worker->a;
+	char reason[AUTH_REASON_MAX];
+
+	snprintf(reason, sizeof(reason),
+	    "the account directories, asked from %s on, did not answer within AUTH_TIMEOUT (%.0f seconds)",
+	    auth_chain_name(a->chain, rq->pos), limit);
+	a->gave_up++;
+	DL_DELETE(a->asking, rq);
+	directory_lookup_cancel(&rq->waiter);
+	request_enter(rq, request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason));
+}
+
+static void on_asking_timer(struct ev_loop *loop, ev_timer *t, int revents UNUSED)
+{
+	struct authd *a = t->data;
+	double limit = (double)a->ctx.set->authdaemonrc_AUTH_TIMEOUT, now = loop_now();
+
+	for (struct request *rq = a->asking, *next; rq != NULL; rq = next) {
+		next = rq->next;
+		if (now - rq->asked_since >= limit)
+			give_up(rq, limit);
+	}
+	if (a->asking == NULL)
+		ev_timer_stop(loop, t);
+}
+
 void request_init(struct authd *a)
 {
 	ev_timer_init(&a->room_timer, on_room_timer, ROOM_INTERVAL, ROOM_INTERVAL);
 	a->room_timer.data = a;
 	ev_timer_init(&a->address_timer, on_address_timer, ADDRESS_INTERVAL, ADDRESS_INTERVAL);
 	a->address_timer.data = a;
+	ev_timer_init(&a->asking_timer, on_asking_timer, ASKING_INTERVAL, ASKING_INTERVAL);
+	a->asking_timer.data = a;
 }

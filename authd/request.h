@@ -59,7 +59,8 @@ enum request_state {
 struct request {
 	UT_hash_handle hh; /* of its worker, by q.request */
 	enum request_state state;
-	struct request *prev, *next; /* FIRST_LOAD, ADDRESS: of authd.waiting; ROOM: of authd.for_room; HELD: of held */
+	struct request *prev, *next; /* FIRST_LOAD, ADDRESS: of authd.waiting; DIRECTORY: of asking; ROOM: of
+	                              * for_room; HELD: of held */
 	struct authd_worker *worker;
 	struct auth_request q;
 	char service_name[32];
@@ -72,6 +73,7 @@ struct request {
 	struct account account;
 	unsigned pos;                   /* in the chain */
 	struct directory_waiter waiter; /* DIRECTORY */
+	double asked_since;             /* loop_now(): start of the first wait for a directory; 0: there was none */
 	/* The next state if a driver answers while the query is being started; DIRECTORY: no answer yet. */
 	enum request_state after_answer;
 	/* By position: directories that do not know the account said to go on there; 0: not asked. */

@@ -377,7 +377,7 @@ static bool is_ours(const char *group, const char *name)
 {
 	static const char *const names[] = { "PROXY_PORT", "IMAP_NAMESPACE_PREFIX", "IMAP_INACTIVITY_TIMEOUT",
 		"IMAP_APPENDLIMIT", "POP3_INACTIVITY_TIMEOUT", "MYSQL_TIMEOUT", "PGSQL_TIMEOUT", "SQLITE_TIMEOUT",
-		"SCRAM_ITERATIONS", "TLS_GROUPS", "TLS_CERTDIR" };
+		"SCRAM_ITERATIONS", "AUTH_TIMEOUT", "TLS_GROUPS", "TLS_CERTDIR" };
 
 	if (strcmp(group, "node") == 0 || strcmp(group, "proxy") == 0 || strcmp(group, "authuserdb") == 0 ||
 	    strncmp(name, "AUTH_CACHE_", 11) == 0)

@@ -299,6 +299,9 @@
 		"if a module does not answer, the login fails temporarily.") \
 	S(authdaemonrc, daemons, INT, "5", 1, 256, "processes", SF_M | SF_A, \
 		"Processes for slow work: password hashes, the userdb, directory queries.") \
+	S(authdaemonrc, AUTH_TIMEOUT, TIME, "5s", 1, 300, "seconds", SF_A, \
+		"How long a login waits for the answers of directories (all modules but authuserdb), whatever their own " \
+		"time limits are, and for an auth worker that can ask them. After that it fails temporarily.") \
 	S(authdaemonrc, SCRAM_ITERATIONS, INT, "4096", 4096, 10000000, "", SF_A, \
 		"Iteration count of SCRAM logins if the directory has a clear password. Stored secrets " \
 		"({SCRAM-SHA-256}) have their own count; set this to the same, because unknown users get this one " \

@@ -421,3 +421,46 @@ def test_stale_can_be_off():
         s.kind.dir.stop()
         assert not_now(s.login("anna"))
         s.node.wait_log("does not answer: .*; logins fail temporarily")
+
+
+SILENT = {
+    "authpgsql": lambda port, limit: ("authpgsqlrc", {
+        "PGSQL_CONNECTION": f"host={HERE} port={port} dbname=x user=x", "PGSQL_USER_TABLE": "x", "PGSQL_CRYPT_PWFIELD": "x", "PGSQL_TIMEOUT": limit}),
+    "authmysql": lambda port, limit: ("authmysqlrc", {
+        "MYSQL_SERVER": HERE, "MYSQL_PORT": port, "MYSQL_USERNAME": "x", "MYSQL_DATABASE": "x", "MYSQL_USER_TABLE": "x", "MYSQL_CRYPT_PWFIELD": "x",
+        "MYSQL_TIMEOUT": limit}),
+    "authldap": lambda port, limit: ("authldaprc", {
+        "LDAP_URI": f"ldap://{HERE}:{port}", "LDAP_BASEDN": "dc=x", "LDAP_CRYPTPW": "x", "LDAP_UID": "x", "LDAP_GID": "x",
+        "LDAP_TIMEOUT": limit}),
+}
+
+
+@pytest.mark.parametrize("module", SILENT)
+def test_a_directory_that_never_answered(module):
+    """It accepts, and never says a word since the node has started. A login fails after AUTH_TIMEOUT, not after the driver's own
+    minute, which is longer than these clients wait; with a shorter one the outage becomes known."""
+    silent = directories.Silent(HERE, directories.free_port([HERE]))
+    try:
+        group, values = SILENT[module](silent.sock.getsockname()[1], LONG)
+        with Pool(nodes=1, settings={"authdaemonrc": {"authmodulelist": module, "AUTH_TIMEOUT": 1}, group: values}) as p:
+            node = p.nodes[0]
+            assert all(not_now(r) for r in all_at_once([lambda: login(p, "anna")] * 3 + [lambda: login(p, "berta")] * 3))
+            node.wait_log("did not answer within AUTH_TIMEOUT .1 seconds")
+            with Pop3(HERE, p.pop3_port) as c:
+                assert b"[SYS/TEMP]" in c.login(name("dora"), "x")
+            assert node.status()["counts"]["auth_timeouts"] == 7
+            assert "LOGIN FAILED" not in node.log()
+            p.write_conf({group: {**values, next(k for k in values if k.endswith("_TIMEOUT")): 1}})
+            assert node.tool("reload").returncode == 0
+
+            def known():
+                assert not_now(login(p, "anna"))
+                return node.status()["counts"]["directories_down"] == 1
+            wait_for("the outage is known", known)
+            before = node.status()["counts"]["auth_timeouts"]
+            for _ in range(20):
+                assert not_now(login(p, "berta"))
+            assert node.status()["counts"]["auth_timeouts"] == before, "they do not wait any more"
+            silent.close()  # ends the queries of the auth workers that had the long time limit
+    finally:
+        silent.close()

@@ -657,11 +657,8 @@ static void test_guesser_was_first(void)
 static void test_no_answer_for_strangers(void)
 {
 	begin();
-	silent_login("stranger");
-	for (int i = 0; i < 3; i++)
-		probe("waypost-probe", AUTH_TRY_LATER);
-	expect_asked();
-	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	prove("/h");
+	now += 61000;
 	for (int i = 0; i < 3; i++) {
 		now += 10;
 		silent_login("stranger2");
@@ -698,6 +695,52 @@ static void test_hanging(void)
 	probe("kim", AUTH_UNKNOWN);
 	CU_ASSERT_EQUAL(troubles(), 0);
 	expect_asked();
+	end();
+}
+
+/* It hangs since we have started: no name ever had an answer. It is down after two probes, and back with the next name
+ * that has one, whatever becomes of ours. */
+static void test_hanging_since_start(void)
+{
+	begin();
+	silent_login("stranger");
+	probe("waypost-probe", AUTH_TRY_LATER);
+	expect_asked();
+	reply(AUTH_TRY_LATER, "", DIRNEWS_SILENT);
+	probe("waypost-probe", AUTH_TRY_LATER);
+	CU_ASSERT_EQUAL(troubles(), 1);
+	ask(1, "kim", "x");
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	probe("kim", AUTH_TRY_LATER);
+	ask(1, "jo", "sesame");
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	probe("jo", AUTH_OK);
+	expect_asked();
+	reply(AUTH_OK, "/h", DIRNEWS_ANSWERED);
+	/* One of the two was answered: it is not down. */
+	silent_login("stranger");
+	probe("waypost-probe", AUTH_TRY_LATER);
+	probe("jo", AUTH_OK);
+	expect_asked();
+	end();
+}
+
+/* Nobody waits for an answer any more: what it tells of the directory counts nevertheless, if it was asked. */
+static void test_nobody_waits(void)
+{
+	begin();
+	ask(1, "kim", "x");
+	CU_ASSERT_TRUE_FATAL(given());
+	ask(2, "lea", "x"); /* the worker has not begun with it */
+	directory_lookup_cancel(&who[1].waiter);
+	directory_lookup_cancel(&who[2].waiter);
+	CU_ASSERT_EQUAL(jobs_waiting(jobs), 0);
+	reply(AUTH_TRY_LATER, "", DIRNEWS_FAILED);
+	CU_ASSERT_EQUAL(who[1].calls + who[2].calls, 0);
+	CU_ASSERT_EQUAL(troubles(), 1);
+	ask(1, "kim", "x");
+	CU_ASSERT_TRUE(told(1, AUTH_TRY_LATER));
+	CU_ASSERT_FALSE(given());
 	end();
 }
 
@@ -1136,6 +1179,8 @@ static const struct unit_case cases[] = {
 	{ "a guesser whose name was the first", test_guesser_was_first },
 	{ "no answer for strangers", test_no_answer_for_strangers },
 	{ "a directory that hangs", test_hanging },
+	{ "a directory that hangs since the start", test_hanging_since_start },
+	{ "an answer for which nobody waits", test_nobody_waits },
 	{ "a PAM that hangs", test_pam_that_hangs },
 	{ "a PAM that hangs for a guesser", test_pam_that_hangs_for_a_guesser },
 	{ "a PAM that is down for strangers only", test_pam_that_is_down_for_strangers_only },

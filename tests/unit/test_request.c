@@ -341,8 +341,8 @@ static void done_keys(void)
 static bool all_gone(void)
 {
 	turn();
-	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.held == NULL && a.for_room == NULL &&
-	    a.nfor_room == 0 && jobs_waiting(a.jobs) == 0;
+	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.asking == NULL && a.held == NULL &&
+	    a.for_room == NULL && a.nfor_room == 0 && jobs_waiting(a.jobs) == 0;
 }
 
 static void put(const struct auth_request *q)
@@ -889,6 +889,28 @@ static void test_no_worker(void)
 		CU_ASSERT(all_gone());
 		end();
 	}
+}
+
+/* A directory does not answer within AUTH_TIMEOUT: the login fails then, not after the driver's own time. The answer
+ * that comes later is for the next login. */
+static void test_directory_limit(void)
+{
+	reach(DIRECTORY);
+	a.asking->asked_since -= (double)set->authdaemonrc_AUTH_TIMEOUT - 60;
+	ev_invoke(a.ctx.loop, &a.asking_timer, EV_TIMER);
+	turn();
+	CU_ASSERT_EQUAL(nanswers, 0);
+	a.asking->asked_since -= 60;
+	ev_invoke(a.ctx.loop, &a.asking_timer, EV_TIMER);
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "AUTH_TIMEOUT (5 seconds)"));
+	CU_ASSERT(all_gone() && a.gave_up == 1 && !ev_is_active(&a.asking_timer));
+	done(AUTH_OK, "", false);
+	turn();
+	ask(8, AUTH_MECH_PASSWORD, "dora", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	CU_ASSERT_EQUAL(nanswers, 2);
+	end();
 }
 
 /* The auth worker's verdict is no. */
@@ -2487,6 +2509,7 @@ static const struct unit_case cases[] = {
 	{ "resumed in each state", test_resumed },
 	{ "what is awaited comes", test_awaited },
 	{ "no auth worker", test_no_worker },
+	{ "a directory that takes too long", test_directory_limit },
 	{ "what the auth worker finds is no", test_wrong },
 	{ "nobody's password", test_nobody },
 	{ "no enumeration of accounts", test_no_enumeration },
