@@ -26,8 +26,8 @@ enum {
 enum state {
 	PEER_GREETING, /* waits for "* OK" */
 	PEER_STARTTLS, /* waits for the reply to STARTTLS, and for nothing else */
-	PEER_SECURE,   /* waits for the capabilities that it has within TLS, and its mark */
-	PEER_MASTER,   /* waits for "+" to send the master user's message */
+	PEER_ASKED,    /* waits for the capabilities that it has within TLS, and its mark; or its greeting had none */
+	PEER_PLAIN,    /* waits for "+" to send the message of SASL PLAIN */
 	PEER_LITERAL_USER,
 	PEER_LITERAL_PASSWORD, /* waits for "+" to send the current literal */
 	PEER_LOGIN,            /* waits for the reply to the login */
@@ -190,6 +190,12 @@ static enum login_failure code_failure(struct login *l, const char *text, enum l
 	return without == FAILURE_REFUSED ? FAILURE_TEMPORARY : without;
 }
 
+/* LOGINDISABLED forbids LOGIN alone (RFC 3501 section 7.2.1): a peer that announces SASL PLAIN beside it takes that. */
+static bool takes_no_login(const struct login *l)
+{
+	return (l->peer.caps & (CAP_LOGINDISABLED | CAP_AUTH_PLAIN)) == CAP_LOGINDISABLED;
+}
+
 /* The peer refuses all logins, or this one, with TEXT (of NO, BAD or BYE). WITHOUT: what that means if no known code
  * says more. */
 static enum backend_step on_refusal(struct login *l, const char *text, enum login_failure without)
@@ -197,7 +203,7 @@ static enum backend_step on_refusal(struct login *l, const char *text, enum logi
 	enum login_failure f = code_failure(l, text, without);
 	bool vague = l->peer.code == NULL || f == FAILURE_ADMIN || f == FAILURE_ALERT;
 
-	if ((l->peer.caps & CAP_LOGINDISABLED) != 0 || (vague && failure_wants_tls(text))) {
+	if (takes_no_login(l) || (vague && failure_wants_tls(text))) {
 		l->peer.code = f == FAILURE_NEEDS_TLS ? l->peer.code : NULL;
 		f = FAILURE_NEEDS_TLS;
 	}
@@ -220,15 +226,32 @@ static bool is_7bit(const char *s)
 	return true;
 }
 
+/* Appends the message of SASL PLAIN: the user's, or the master user's for it. */
 static void add_plain(struct login *l, struct str *out)
 {
 	struct str raw = STR_INIT;
 
+	if (l->reply->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER) {
+		peer_login_add_master(l, out);
+		return;
+	}
 	str_addc(&raw, '\0');
 	str_add(&raw, l->reply->name, strlen(l->reply->name) + 1);
 	str_adds(&raw, l->password);
 	b64_encode(out, raw.data, raw.len);
 	str_fini_secret(&raw);
+}
+
+static void send_plain(struct login *l, struct str *out)
+{
+	str_adds(out, TAG_LOGIN " AUTHENTICATE PLAIN");
+	if ((l->peer.caps & CAP_SASL_IR) != 0) {
+		str_addc(out, ' ');
+		add_plain(l, out);
+		l->peer.state = PEER_LOGIN;
+	} else {
+		l->peer.state = PEER_PLAIN;
+	}
 }
 
 /* Sends the login in one flight if the peer allows it. 8-bit names and passwords cannot be quoted: they are sent by
@@ -237,16 +260,16 @@ static void send_login(struct login *l, struct str *out)
 {
 	const char *user = l->reply->name;
 
-	if (is_7bit(user) && is_7bit(l->password)) {
+	if ((l->peer.caps & CAP_LOGINDISABLED) != 0) {
+		send_plain(l, out);
+	} else if (is_7bit(user) && is_7bit(l->password)) {
 		str_adds(out, TAG_LOGIN " LOGIN ");
 		imap_add_quoted(out, user, strlen(user));
 		str_addc(out, ' ');
 		imap_add_quoted(out, l->password, strlen(l->password));
 		l->peer.state = PEER_LOGIN;
 	} else if ((l->peer.caps & CAP_SASL_IR) != 0 && (l->peer.caps & CAP_AUTH_PLAIN) != 0) {
-		str_adds(out, TAG_LOGIN " AUTHENTICATE PLAIN ");
-		add_plain(l, out);
-		l->peer.state = PEER_LOGIN;
+		send_plain(l, out);
 	} else if ((l->peer.caps & CAP_LITERAL) != 0) {
 		str_addf(out, TAG_LOGIN " LOGIN {%zu+}\r\n%s {%zu+}\r\n%s", strlen(user), user, strlen(l->password),
 		    l->password);
@@ -263,18 +286,12 @@ static enum backend_step send_other(struct login *l, struct str *out)
 {
 	unsigned caps = l->peer.caps;
 
-	l->peer.state = PEER_LOGIN;
 	if ((caps & CAP_TOKEN) != 0 && (caps & CAP_ID) != 0 && peer_login_has_token(l)) {
+		l->peer.state = PEER_LOGIN;
 		str_adds(out, TAG_LOGIN " AUTHENTICATE X-WAYPOST-TOKEN ");
 		peer_login_add_token(l, out);
 	} else if (l->reply->master_user[0] != '\0' && ((caps & CAP_SEEN) == 0 || (caps & CAP_AUTH_PLAIN) != 0)) {
-		str_adds(out, TAG_LOGIN " AUTHENTICATE PLAIN");
-		if ((caps & CAP_SASL_IR) != 0) {
-			str_addc(out, ' ');
-			peer_login_add_master(l, out);
-		} else {
-			l->peer.state = PEER_MASTER;
-		}
+		send_plain(l, out);
 	} else {
 		return peer_login_fail(l, l->reply->master_user[0] == '\0' ? FAILURE_NO_MASTER : FAILURE_NO_PLAIN, "");
 	}
@@ -325,7 +342,7 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 		l->peer.caps |= (l->peer.caps & CAP_SEEN) != 0 ? CAP_NODE : CAP_NODE | CAP_TOKEN;
 	if (l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0)
 		l->peer.caps &= ~(unsigned)CAP_LOGINDISABLED;
-	if ((l->peer.caps & CAP_LOGINDISABLED) != 0)
+	if (takes_no_login(l))
 		return peer_login_fail(l, FAILURE_NEEDS_TLS, "LOGINDISABLED");
 	if ((l->peer.caps & CAP_ID) != 0)
 		imap_id_forward(l, out, TAG_ID);
@@ -333,6 +350,14 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 		return send_other(l, out);
 	send_login(l, out);
 	return BACKEND_STEP_MORE;
+}
+
+/* Before the password: a peer may have LOGINDISABLED, or take it by SASL alone. */
+static enum backend_step ask_capabilities(struct login *l, struct str *out)
+{
+	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
+	l->peer.state = PEER_ASKED;
+	return BACKEND_STEP_ASK;
 }
 
 static enum backend_step on_greeting(struct login *l, const char *line, struct str *out)
@@ -357,11 +382,17 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	peer_login_take_greeting(l, all);
 	if (text_is_word(word, len, "BYE"))
 		return on_refusal_of_all(l, line);
+	/* Whose mailbox that is, nobody said; every client would get it. */
+	if (text_is_word(word, len, "PREAUTH"))
+		return invalid(l,
+		    "it greets with PREAUTH, as if somebody had logged in; have it ask for a password here");
 	if (!text_is_word(word, len, "OK"))
 		return invalid(l, "no IMAP greeting");
 	take_alert(l, "OK", line);
 	if (take_code(line, &code, &len) && len > 11 && strncasecmp(code, "CAPABILITY ", 11) == 0)
 		l->peer.caps = read_caps(code + 11);
+	else if (l->peer.mark == NODE_MARK_NONE)
+		return ask_capabilities(l, out);
 	return begin_login(l, out);
 }
 
@@ -375,14 +406,13 @@ static enum backend_step on_starttls(struct login *l, const char *line, struct s
 	len = take_word(&rest, &word);
 	if (!ours || !text_is_word(word, len, "OK"))
 		return no_tls(l, line, word, ours || untagged ? len : 0, rest);
-	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
-	l->peer.state = PEER_SECURE;
+	ask_capabilities(l, out);
 	return BACKEND_STEP_TLS;
 }
 
-/* A tagged line within TLS, before the login: the reply to CAPABILITY, in which our nodes have their mark; REST is what
+/* A tagged line before the login: the reply to CAPABILITY, in which our nodes have their mark within TLS; REST is what
  * follows the tag. Every server knows the command: one that says NO to it wants no client now. */
-static enum backend_step on_secure(struct login *l, const char *line, const char *rest, struct str *out)
+static enum backend_step on_asked(struct login *l, const char *line, const char *rest, struct str *out)
 {
 	const char *word;
 	size_t len = take_word(&rest, &word);
@@ -396,8 +426,8 @@ static enum backend_step on_secure(struct login *l, const char *line, const char
 static enum backend_step on_continue(struct login *l, struct str *out)
 {
 	switch (l->peer.state) {
-	case PEER_MASTER:
-		peer_login_add_master(l, out);
+	case PEER_PLAIN:
+		add_plain(l, out);
 		str_adds(out, "\r\n");
 		l->peer.state = PEER_LOGIN;
 		return BACKEND_STEP_MORE;
@@ -450,10 +480,10 @@ static enum backend_step on_login_answer(struct login *l, const char *line, stru
 	return logged_in(l, out);
 }
 
-/* Until the peer has told its capabilities within TLS, nothing of the login is sent. */
+/* Until a peer that was asked for its capabilities has told them, nothing of the login is sent. */
 static enum backend_step go_on(const struct login *l)
 {
-	return l->peer.state == PEER_SECURE ? BACKEND_STEP_ASK : BACKEND_STEP_MORE;
+	return l->peer.state == PEER_ASKED ? BACKEND_STEP_ASK : BACKEND_STEP_MORE;
 }
 
 /* Keeps what follows "* " in a line behind the reply to the login: the session has begun there, so the client gets it
@@ -470,7 +500,7 @@ static enum backend_step on_untagged(struct login *l, const char *line, bool has
 	size_t len = take_word(&line, &word);
 
 	if (text_is_word(word, len, "CAPABILITY")) {
-		if (l->peer.state == PEER_SECURE)
+		if (l->peer.state == PEER_ASKED)
 			l->peer.caps = read_caps(line);
 		else if (l->peer.mark != NODE_MARK_OTHER)
 			l->peer.caps |= read_caps(line) & CAP_LOGINDISABLED;
@@ -484,8 +514,8 @@ static enum backend_step on_untagged(struct login *l, const char *line, bool has
 		return logged_in(l, out);
 	}
 	if (text_is_word(word, len, "BYE"))
-		return l->peer.state == PEER_SECURE ? on_refusal_of_all(l, line) :
-		                                      on_refusal(l, line, FAILURE_TEMPORARY);
+		return l->peer.state == PEER_ASKED ? on_refusal_of_all(l, line) :
+		                                     on_refusal(l, line, FAILURE_TEMPORARY);
 	if (l->peer.state == PEER_CAPABILITY) {
 		keep_behind(l, all, has_literal);
 		return BACKEND_STEP_MORE;
@@ -523,15 +553,21 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 		return on_greeting(l, line, out);
 	if (l->peer.state == PEER_STARTTLS)
 		return on_starttls(l, line, out);
+	if (l->peer.in_line) {
+		*skip = literal_behind(line, len);
+		l->peer.in_line = *skip != 0;
+		return go_on(l);
+	}
 	word_len = take_word(&rest, &word);
 	if (text_is_word(word, word_len, "*")) {
 		*skip = literal_behind(line, len);
+		l->peer.in_line = *skip != 0;
 		return on_untagged(l, rest, *skip != 0, out);
 	}
 	if (text_is_word(word, word_len, "+"))
 		return on_continue(l, out);
-	if (l->peer.state == PEER_SECURE)
-		return word_len == 1 && word[0] == TAG_CAPABILITY[0] ? on_secure(l, line, rest, out) : invalid(l, line);
+	if (l->peer.state == PEER_ASKED)
+		return word_len == 1 && word[0] == TAG_CAPABILITY[0] ? on_asked(l, line, rest, out) : invalid(l, line);
 	if (word_len == 1 && word[0] == TAG_LOGIN[0] && l->peer.state != PEER_CAPABILITY)
 		return on_login_answer(l, rest, out);
 	if (word_len == 1 && word[0] == TAG_CAPABILITY[0] && l->peer.state == PEER_CAPABILITY)

@@ -26,6 +26,7 @@ struct peer_login {
 	struct str alerts;              /* IMAP: lines for the user, complete */
 	struct str behind;              /* IMAP: complete lines that it has sent behind its reply to the login */
 	char said[PEER_LOGIN_SAID_MAX]; /* the peer's text of the refusal, printable */
+	bool in_line;                   /* IMAP: behind a literal, in a line that goes on */
 	bool has_spoken;                /* it has sent something after its reply to the login */
 	bool as_master;                 /* the login is PROXY_MASTER_USER's */
 	enum node_mark mark;            /* of its greeting, with */

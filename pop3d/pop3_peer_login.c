@@ -7,6 +7,7 @@
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "lib/str.h"
+#include "lib/text.h"
 #include "login/forwarded_text.h"
 #include "login/node_mark.h"
 #include "pop3d/pop3_login.h"
@@ -21,11 +22,13 @@ enum state {
 	PEER_XCLIENT,
 	PEER_UTF8,
 	PEER_USER,
+	PEER_WAYS,      /* USER was refused: CAPA tells whether that is for the name, or the peer takes none by it */
+	PEER_WAYS_LIST, /* the rest of it */
 	PEER_PASS,
 	PEER_AUTH
 };
 
-enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4 };
+enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4, CAP_USER = 8, CAP_PLAIN = 16 };
 
 static void add_attribute(struct str *out, const char *name, const char *value)
 {
@@ -289,6 +292,52 @@ static enum backend_step on_greeting(struct login *l, const char *line, struct s
 	return BACKEND_STEP_NEXT;
 }
 
+/* The peer refuses USER with LINE. One that has several mechanisms may know none but SASL's (RFC 2449 section 6.3). */
+static enum backend_step on_user_refused(struct login *l, const char *line, struct str *out)
+{
+	enum backend_step step = on_refusal(l, line, FAILURE_REFUSED);
+
+	if (l->peer.failure != FAILURE_REFUSED || (l->peer.caps & CAP_PIPELINES) != 0)
+		return step;
+	str_adds(out, "CAPA\r\n");
+	l->peer.state = PEER_WAYS;
+	return BACKEND_STEP_MORE;
+}
+
+/* The words of LINE, "SASL PLAIN ...", have PLAIN. */
+static bool has_plain(const char *line)
+{
+	size_t len = strcspn(line, " ");
+	bool is = text_is_word(line, len, "SASL");
+
+	while (is && line[len] != '\0') {
+		line += len + 1;
+		len = strcspn(line, " ");
+		if (text_is_word(line, len, "PLAIN"))
+			return true;
+	}
+	return false;
+}
+
+/* A line of the reply to CAPA after USER was refused, whose reason is noted. */
+static enum backend_step on_ways(struct login *l, const char *line, bool ok, struct str *out)
+{
+	if (l->peer.state == PEER_WAYS && ok) {
+		l->peer.state = PEER_WAYS_LIST;
+	} else if (l->peer.state == PEER_WAYS || strcmp(line, ".") == 0) {
+		if ((l->peer.caps & (CAP_USER | CAP_PLAIN)) != CAP_PLAIN)
+			return BACKEND_STEP_REFUSED;
+		l->peer.failed = false;
+		l->peer.state = PEER_AUTH;
+		add_auth_plain(l, out);
+	} else if (text_is_word(line, strlen(line), "USER")) {
+		l->peer.caps |= CAP_USER;
+	} else if (has_plain(line)) {
+		l->peer.caps |= CAP_PLAIN;
+	}
+	return BACKEND_STEP_MORE;
+}
+
 enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
 {
 	struct login *l = arg;
@@ -306,6 +355,8 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 		return on_clear(l, line, ok, out);
 	if (l->peer.state == PEER_CAPA_LIST)
 		return on_capa(l, line, ok, out);
+	if (l->peer.state == PEER_WAYS_LIST)
+		return on_ways(l, line, ok, out);
 	if (!ok && strncasecmp(line, "-ERR", 4) != 0)
 		return peer_login_fail(l, FAILURE_INVALID, line);
 	switch (l->peer.state) {
@@ -319,7 +370,9 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 		/* The client has an OK for UTF8: a peer without it must not get the session. */
 		return ok ? next(l, out, PEER_UTF8) : on_refusal(l, line, FAILURE_INVALID);
 	case PEER_USER:
-		return ok ? next(l, out, PEER_USER) : on_refusal(l, line, FAILURE_REFUSED);
+		return ok ? next(l, out, PEER_USER) : on_user_refused(l, line, out);
+	case PEER_WAYS:
+		return on_ways(l, line, ok, out);
 	default:
 		peer_login_take_note(l, line);
 		return ok ? BACKEND_STEP_OK : on_refusal(l, line, FAILURE_REFUSED);

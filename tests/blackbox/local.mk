@@ -5,7 +5,7 @@ EXTRA_DIST += tests/blackbox/pytest.ini tests/blackbox/test_attack.py tests/blac
 	tests/blackbox/client.py tests/blackbox/fakeserver.py tests/blackbox/test_badinput.py \
 	tests/blackbox/debian.py tests/blackbox/isolation.py tests/blackbox/directories.py tests/blackbox/test_config.py tests/blackbox/test_directories.py \
 	tests/blackbox/test_cache.py tests/blackbox/test_cost.py tests/blackbox/test_courier.py tests/blackbox/test_drivers.py tests/blackbox/manyaccounts.py tests/blackbox/test_large.py \
-	tests/blackbox/test_inherit.py tests/blackbox/test_isolation.py tests/blackbox/test_life.py tests/blackbox/test_loops.py tests/blackbox/test_controls.py \
+	tests/blackbox/test_inherit.py tests/blackbox/test_isolation.py tests/blackbox/test_life.py tests/blackbox/test_loops.py tests/blackbox/test_controls.py tests/blackbox/test_foreign.py \
 	tests/blackbox/messages.py tests/blackbox/test_compromised.py tests/blackbox/test_keys.py \
 	tests/blackbox/model.py tests/blackbox/model_actors.py tests/blackbox/model_truth.py tests/blackbox/model tests/blackbox/test_model.py \
 	tests/blackbox/test_import.py tests/blackbox/test_local_server.py tests/blackbox/test_log.py tests/blackbox/test_login.py tests/blackbox/test_master.py tests/blackbox/test_memcached.py tests/blackbox/test_names.py \

@@ -319,7 +319,7 @@ def test_slow_peer_that_is_quick_again(make_pool):
 
     def script(conn):
         conn.sock.settimeout(60)
-        conn.send("* OK slow today\r\n")
+        conn.send("* OK [CAPABILITY IMAP4rev1] slow today\r\n")
         words = conn.imap_command()
         go.wait(60)
         conn.send(words[0] + b" OK at last\r\n")
