@@ -60,6 +60,10 @@ noinst_PROGRAMS += fuzz/fuzz_md_parsed
 fuzz_fuzz_md_parsed_SOURCES = fuzz/fuzz_md_parsed.c
 fuzz_fuzz_md_parsed_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_md_parsed_LDADD = $(IMAP_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_md_state
+fuzz_fuzz_md_state_SOURCES = fuzz/fuzz_md_state.c
+fuzz_fuzz_md_state_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_md_state_LDADD = $(MAILDIR_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_settings
 fuzz_fuzz_settings_SOURCES = fuzz/fuzz_settings.c
 fuzz_fuzz_settings_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -169,6 +173,7 @@ EXTRA_DIST += fuzz/corpus/fuzz_proxy_header/binary fuzz/corpus/fuzz_proxy_header
 EXTRA_DIST += fuzz/corpus/fuzz_list/inbox fuzz/corpus/fuzz_list/levels fuzz/corpus/fuzz_list/utf7
 EXTRA_DIST += fuzz/corpus/fuzz_md_cache/empty fuzz/corpus/fuzz_md_cache/keywords fuzz/corpus/fuzz_md_cache/three
 EXTRA_DIST += fuzz/corpus/fuzz_md_parsed/body fuzz/corpus/fuzz_md_parsed/header
+EXTRA_DIST += fuzz/corpus/fuzz_md_state/id fuzz/corpus/fuzz_md_state/two-records
 EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6
 EXTRA_DIST += fuzz/corpus/fuzz_search/addresses fuzz/corpus/fuzz_search/nested fuzz/corpus/fuzz_search/numbers \
 	fuzz/corpus/fuzz_search/dates

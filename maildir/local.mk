@@ -20,6 +20,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_scan.c maildir/md_scan.h maildir/md_scan_private.h \
 	maildir/md_size.c maildir/md_size.h \
 	maildir/md_stamp.c maildir/md_stamp.h \
+	maildir/md_state.c maildir/md_state.h \
 	maildir/md_subscribe.c maildir/md_subscribe.h \
 	maildir/md_tree.c maildir/md_tree.h \
 	maildir/md_uidlist.c maildir/md_uidlist.h \

@@ -41,6 +41,7 @@ struct md_root {
 	bool said_odd;       /* logged already that cur/ or new/ holds something that is no message */
 	bool said_cache;     /* ... that a cache is damaged */
 	bool said_parsed;    /* ... that what was parsed is */
+	bool said_state;     /* ... that a state is */
 	struct md_size size; /* changes for maildirsize */
 	/* Set by the owner, or NULL: called during long work (copying, moving, POP3's measuring) with the MESSAGES
 	 * looked up and BYTES read since the last call. False: stop, and leave everything as it was. */

@@ -206,14 +206,14 @@ int md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name)
 	return fd;
 }
 
-int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
-    struct stat *st)
+static int replace(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, mode_t mode,
+    bool sync, struct stat *st)
 {
 	struct str name = STR_INIT;
 	int fd, err, rc = -1;
 
 	str_adds(&name, "tmp/");
-	fd = md_tmp_create(r, tmpfd, 0644, &name);
+	fd = md_tmp_create(r, tmpfd, mode, &name);
 	if (fd >= 0) {
 		rc = fd_write_all(fd, str_cstr(text), text->len) ? 0 : -1;
 		if (rc == 0 && sync)
@@ -237,6 +237,17 @@ int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target,
 	str_fini(&name);
 	errno = err;
 	return rc;
+}
+
+int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
+    struct stat *st)
+{
+	return replace(r, tmpfd, dirfd, target, text, 0644, sync, st);
+}
+
+int md_replace_private(struct md_root *r, int dirfd, const char *target, const struct str *text, struct stat *st)
+{
+	return replace(r, dirfd, dirfd, target, text, 0600, true, st);
 }
 
 int md_sync_dir(int dirfd, const char *sub)

@@ -42,6 +42,8 @@ int md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
  * SYNC: the bytes are on disk before the name is. *ST describes the new file. 0, or -1 with errno. */
 int md_replace_file(struct md_root *r, int tmpfd, int dirfd, const char *target, const struct str *text, bool sync,
     struct stat *st);
+/* The same for a file that nobody else may read, synced. */
+int md_replace_private(struct md_root *r, int dirfd, const char *target, const struct str *text, struct stat *st);
 /* fsync() of directory SUB of DIRFD: the names in it are on disk. 0, or -1 with errno. */
 int md_sync_dir(int dirfd, const char *sub);
 /* Appends all bytes of the regular file NAME in DIRFD to OUT, at most MAX. 0, or -1 with errno (EFBIG: larger). */
