@@ -776,7 +776,7 @@ static void begin_at_peer(void)
 	told();
 	say("a LOGIN u p\r\n");
 	answer_there(asked("u"));
-	peer_says("* OK hello\r\n");
+	peer_says("* OK [CAPABILITY IMAP4rev1] hello\r\n");
 }
 
 static void test_client_leaves_during_peer_login(void)
