@@ -57,8 +57,11 @@ enum request_state step_admit(struct request *rq)
 		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXDAEMONS");
 	if (s.max_per_ip != 0 && reg_count_ip(a->reg, p, &rq->client) >= s.max_per_ip)
 		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXPERIP");
-	if (s.max_per_account != 0 && reg_count_account(a->reg, p, rq->account.name) >= s.max_per_account)
-		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXPERACCOUNT");
+	if (s.max_per_account != 0 && reg_count_account(a->reg, p, NULL, rq->account.name) >= s.max_per_account)
+		return request_refuse(rq, AUTH_VERDICT_ACCOUNT_LIMIT, "MAXPERACCOUNT");
+	if (s.max_per_account_ip != 0 &&
+	    reg_count_account(a->reg, p, &rq->client, rq->account.name) >= s.max_per_account_ip)
+		return request_refuse(rq, AUTH_VERDICT_LIMIT, "MAXPERACCOUNTIP");
 	if (!sessions_room(rq->worker, rq->account.name))
 		return request_refuse(rq, AUTH_VERDICT_LIMIT, "sessions of one login worker");
 	return REQUEST_ROUTE;

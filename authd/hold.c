@@ -81,7 +81,7 @@ enum request_state hold_right(struct request *rq, enum request_state next)
 	if (seconds == 0)
 		return next;
 	if (held_already(rq) >= HOLD_ACCOUNT_MAX)
-		return request_refuse(rq, AUTH_VERDICT_LIMIT,
+		return request_refuse(rq, AUTH_VERDICT_ACCOUNT_LIMIT,
 		    "logins of an account that wait because of wrong passwords");
 	log_held(rq, seconds, count);
 	rq->held_until = clock_now() + seconds;

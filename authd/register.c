@@ -20,7 +20,7 @@ struct ip_count {
 	UT_hash_handle hh;
 };
 
-/* Sessions of one account by one protocol: its key is the protocol, and the name. */
+/* Sessions of one account by one protocol, all or those of one client: account_key(). */
 struct reg_account {
 	unsigned n;
 	UT_hash_handle hh;
@@ -35,7 +35,7 @@ struct reg_crowd {
 	char key[];
 };
 
-enum { CROWD_KEY_MAX = 1024 };
+enum { CROWD_KEY_MAX = 1024, ACCOUNT_KEY_HEAD = 18, ACCOUNT_KEY_MAX = ACCOUNT_KEY_HEAD + ACCOUNT_NAME_MAX };
 
 struct reg {
 	struct reg_session *sessions;
@@ -76,34 +76,43 @@ static struct ip_count *find_ip(const struct reg *r, enum protocol p, const stru
 
 size_t reg_session_bytes(const char *user)
 {
-	return sizeof(struct reg_session) + strlen(user) + 1 + sizeof(struct ip_count) + sizeof(struct reg_account) +
-	    strlen(user) + 1;
+	return sizeof(struct reg_session) + strlen(user) + 1 + sizeof(struct ip_count) +
+	    2 * (sizeof(struct reg_account) + ACCOUNT_KEY_HEAD + strlen(user));
 }
 
-static struct reg_account *find_account(const struct reg *r, enum protocol p, const char *user)
+/* The protocol, the address (that of nobody: all of them), the name. Returns its length. */
+static unsigned account_key(char key[ACCOUNT_KEY_MAX], enum protocol p, const struct net_addr *client, const char *user)
 {
-	struct reg_account *c;
-	char key[ACCOUNT_NAME_MAX + 1];
 	size_t len = strlen(user);
 
-	if (len >= ACCOUNT_NAME_MAX)
-		return NULL;
+	memset(key, 0, ACCOUNT_KEY_HEAD);
 	key[0] = (char)p;
-	memcpy(key + 1, user, len);
-	HASH_FIND(hh, r->accounts, key, len + 1, c);
+	if (client != NULL) {
+		key[1] = client->family == AF_INET ? 4 : 6;
+		memcpy(key + 2, client->ip, client->family == AF_INET ? 4 : 16);
+	}
+	memcpy(key + ACCOUNT_KEY_HEAD, user, MIN(len, ACCOUNT_NAME_MAX));
+	return ACCOUNT_KEY_HEAD + (unsigned)MIN(len, ACCOUNT_NAME_MAX);
+}
+
+static struct reg_account *find_account(const struct reg *r, const char *key, unsigned len)
+{
+	struct reg_account *c;
+
+	HASH_FIND(hh, r->accounts, key, len, c);
 	return c;
 }
 
-static struct reg_account *join_account(struct reg *r, enum protocol p, const char *user)
+static struct reg_account *join_account(struct reg *r, enum protocol p, const struct net_addr *client, const char *user)
 {
-	struct reg_account *c = find_account(r, p, user);
-	size_t len = strlen(user);
+	char key[ACCOUNT_KEY_MAX];
+	unsigned len = account_key(key, p, client, user);
+	struct reg_account *c = find_account(r, key, len);
 
 	if (c == NULL) {
-		c = mem_alloc(sizeof(*c) + len + 1);
-		c->key[0] = (char)p;
-		memcpy(c->key + 1, user, len);
-		HASH_ADD(hh, r->accounts, key, len + 1, c);
+		c = mem_alloc(sizeof(*c) + len);
+		memcpy(c->key, key, len);
+		HASH_ADD(hh, r->accounts, key, len, c);
 	}
 	c->n++;
 	return c;
@@ -132,7 +141,8 @@ struct reg_session *reg_add(struct reg *r, uint64_t id, enum protocol p, const s
 	s->client = *client;
 	memcpy(s->user, user, strlen(user) + 1);
 	s->start = start;
-	s->account = join_account(r, p, user);
+	s->account = join_account(r, p, NULL, user);
+	s->account_there = join_account(r, p, client, user);
 	HASH_ADD(hh, r->sessions, id, sizeof(s->id), s);
 	r->count[p]++;
 	if ((c = find_ip(r, p, client, &key)) == NULL) {
@@ -320,6 +330,7 @@ void reg_remove(struct reg *r, struct reg_session *s)
 		mem_free(&c);
 	}
 	leave_account(r, s->account);
+	leave_account(r, s->account_there);
 	end_pending(r, s);
 	r->count[s->protocol]--;
 	HASH_DEL(r->sessions, s);
@@ -357,9 +368,10 @@ unsigned reg_count_ip(const struct reg *r, enum protocol p, const struct net_add
 	return c != NULL ? c->n : 0;
 }
 
-unsigned reg_count_account(const struct reg *r, enum protocol p, const char *user)
+unsigned reg_count_account(const struct reg *r, enum protocol p, const struct net_addr *client, const char *user)
 {
-	const struct reg_account *c = find_account(r, p, user);
+	char key[ACCOUNT_KEY_MAX];
+	const struct reg_account *c = find_account(r, key, account_key(key, p, client, user));
 
 	return c != NULL ? c->n : 0;
 }

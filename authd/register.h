@@ -28,9 +28,10 @@ struct reg_pending {
 struct reg_session {
 	UT_hash_handle hh;
 	uint64_t id;
-	void *worker;                /* OWNER_WORKER: whose (authd/sessions.c) */
-	uint8_t *ticket;             /* OWNER_WORKER: TICKET_LEN bytes while the ticket can still be used */
-	struct reg_account *account; /* where it is counted */
+	void *worker;    /* OWNER_WORKER: whose (authd/sessions.c) */
+	uint8_t *ticket; /* OWNER_WORKER: TICKET_LEN bytes while the ticket can still be used */
+	/* Where it is counted: all of its account, and those of its client. */
+	struct reg_account *account, *account_there;
 	struct reg_pending *pending; /* while the login is pending at a peer; else NULL */
 	struct net_addr client;
 	uint32_t pid;            /* OWNER_SPAWN */
@@ -72,9 +73,10 @@ unsigned reg_arrived_at(const struct reg *r, enum protocol p, const char *host, 
 unsigned reg_pending_all(const struct reg *r);
 /* Calls FN for each session; FN may remove it. */
 void reg_each(struct reg *r, void (*fn)(struct reg *r, struct reg_session *s, void *arg), void *arg);
-/* Sessions of a protocol: all, those from one address, and those of one account (local and relayed). */
+/* Sessions of a protocol (local and relayed): all, those from one address, and those of one account, from CLIENT or
+ * from anywhere (NULL). */
 unsigned reg_count(const struct reg *r, enum protocol p);
 unsigned reg_count_ip(const struct reg *r, enum protocol p, const struct net_addr *client);
-unsigned reg_count_account(const struct reg *r, enum protocol p, const char *user);
+unsigned reg_count_account(const struct reg *r, enum protocol p, const struct net_addr *client, const char *user);
 
 #endif

@@ -28,8 +28,10 @@ static const struct {
 	[FAILURE_DISABLED] = { AUTH_VERDICT_DISABLED, NULL, "%p access is disabled for this account.",
 	    CODES("CONTACTADMIN", "SYS/PERM") },
 	[FAILURE_UNAVAILABLE] = { AUTH_VERDICT_UNAVAILABLE, NULL, LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
-	[FAILURE_LIMIT] = { AUTH_VERDICT_LIMIT, NULL, "Too many sessions, please close some.",
-	    CODES("LIMIT", "IN-USE") },
+	[FAILURE_LIMIT] = { AUTH_VERDICT_LIMIT, NULL, "Too many sessions, please close some, or try again later.",
+	    CODES("LIMIT", "SYS/TEMP") },
+	[FAILURE_ACCOUNT_LIMIT] = { AUTH_VERDICT_ACCOUNT_LIMIT, NULL,
+	    "Too many sessions of this account, please close some.", CODES("LIMIT", "IN-USE") },
 	[FAILURE_LOOP] = { AUTH_VERDICT_LOOP, NULL, LATER, CODES("UNAVAILABLE", "SYS/TEMP") },
 	[FAILURE_CANNOT] = { AUTH_VERDICT_CANNOT, NULL, ITSELF, CODES("CONTACTADMIN", "SYS/PERM") },
 	[FAILURE_INSECURE] = { AUTH_VERDICT_INSECURE, NULL, "TLS is required to log in.",
@@ -148,6 +150,7 @@ enum login_failure failure_of_verdict(enum auth_verdict v)
 		[AUTH_VERDICT_CANNOT] = FAILURE_CANNOT,
 		[AUTH_VERDICT_INSECURE] = FAILURE_INSECURE,
 		[AUTH_VERDICT_AUTHZID] = FAILURE_AUTHZID,
+		[AUTH_VERDICT_ACCOUNT_LIMIT] = FAILURE_ACCOUNT_LIMIT,
 	};
 
 	return failures[v];
@@ -164,6 +167,7 @@ const char *failure_word(enum login_failure f)
 	case AUTH_VERDICT_WRONG:
 		return "LOGIN FAILED";
 	case AUTH_VERDICT_LIMIT: /* trying again would not help */
+	case AUTH_VERDICT_ACCOUNT_LIMIT:
 	case AUTH_VERDICT_DISABLED:
 	case AUTH_VERDICT_CANNOT:
 	case AUTH_VERDICT_INSECURE:

@@ -7,10 +7,11 @@
 #include "node/msg_auth.h"
 
 #define LOGIN_FAILURES(X) \
-	X(WRONG) /* authd's verdict, as the next seven; with its own reason for the log */ \
+	X(WRONG) /* authd's verdict, as the next eight; with its own reason for the log */ \
 	X(DISABLED) \
 	X(UNAVAILABLE) \
 	X(LIMIT) \
+	X(ACCOUNT_LIMIT) \
 	X(LOOP) \
 	X(CANNOT) \
 	X(INSECURE)      /* also before authd is asked */ \

@@ -104,7 +104,8 @@ struct auth_request {
 	X(LOOP, "proxy loop", "verdicts_loop") \
 	X(CANNOT, "cannot be forwarded", "verdicts_cannot") /* there is nothing that the mailhost accepts instead of the password */ \
 	X(INSECURE, "TLS required", "verdicts_insecure") /* neither the client nor who forwards it may log in without TLS */ \
-	X(AUTHZID, "not to be somebody else", "verdicts_authzid") /* it is who it says, and asks to act as another */
+	X(AUTHZID, "not to be somebody else", "verdicts_authzid") /* it is who it says, and asks to act as another */ \
+	X(ACCOUNT_LIMIT, "limit reached", "verdicts_account_limit") /* of the account alone, wherever its clients are */
 /* clang-format on */
 enum auth_verdict {
 #define X(name, word, count) AUTH_VERDICT_##name,

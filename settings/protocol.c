@@ -28,9 +28,9 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 #define ABOUT_LOGINS_LOGIN(id, group, proxy_) \
 	.access_file = set->group##_##id##ACCESSFILE, .proxy = set->group##_##proxy_, \
 	.proxy_port = set->group##_PROXY_PORT, .max_per_ip = set->group##_MAXPERIP, \
-	.max_per_account = set->group##_MAXPERACCOUNT, .defdomain = set->group##_DEFDOMAIN, \
-	.domainsep = set->group##_DOMAINSEP, .authservice = set->group##_AUTHSERVICE, \
-	.local_server = set->group##_LOCAL_##id,
+	.max_per_account = set->group##_MAXPERACCOUNT, .max_per_account_ip = set->group##_MAXPERACCOUNTIP, \
+	.defdomain = set->group##_DEFDOMAIN, .domainsep = set->group##_DOMAINSEP, \
+	.authservice = set->group##_AUTHSERVICE, .local_server = set->group##_LOCAL_##id,
 #define ABOUT_LOGINS_NO_LOGIN(id, group, proxy_) \
 	.access_file = "", .defdomain = "", .domainsep = "", .authservice = "", .local_server = "",
 

@@ -58,7 +58,7 @@ struct protocol_settings {
 	int64_t max_sessions; /* 0: no limit */
 	/* for protocols with a login */
 	bool proxy;
-	int64_t proxy_port, max_per_ip, max_per_account; /* 0: none */
+	int64_t proxy_port, max_per_ip, max_per_account, max_per_account_ip; /* 0: none */
 	const char *access_file, *defdomain, *domainsep, *authservice, *local_server;
 };
 

@@ -159,6 +159,8 @@
 	S(g, MAXPERACCOUNT, INT, "100", 0, 10000000, "sessions", SF_W | SF_A, \
 		"Most concurrent sessions of this protocol per account, counted by each node: those that it serves, " \
 		"from wherever they come, and those that it forwards. 0 is no limit.") \
+	S(g, MAXPERACCOUNTIP, INT, "0", 0, 10000000, "sessions", SF_W | SF_A, \
+		"Most concurrent sessions of this protocol per account and client address. 0 is no limit.") \
 	S(g, DEFDOMAIN, STR, "", 0, 0, "", SF_A, \
 		"Appended to user names that do not contain its first character: \"@example.com\".") \
 	S(g, DOMAINSEP, STR, "", 0, 0, "", SF_A, \

@@ -440,7 +440,7 @@ def test_limits(make_pool):
         held = [Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first}").login_ok(account) for _ in range(2)]
         with Imap("127.0.0.1", p.imap_port, source=f"127.0.0.{first}") as c:
             reply = c.login(account.name, account.password)
-            assert reply.status == "NO" and (b"[LIMIT]" in reply.text or b"[UNAVAILABLE]" in reply.text), reply
+            assert reply.status == "NO" and b"[LIMIT]" in reply.text, reply
         front = p.nodes[0]
         old = front.pids("authd")
         front.expected.append("killed by signal 9")
@@ -467,8 +467,33 @@ def test_limits(make_pool):
     held = [Pop3("127.0.0.1", p.pop3_port).login_ok(account) for _ in range(2)]
     with Pop3("127.0.0.1", p.pop3_port) as c:
         answer = c.login(account.name, account.password)
-        assert answer.startswith((b"-ERR [IN-USE]", b"-ERR [SYS/TEMP]", b"-ERR [LIMIT]")), answer
+        assert answer.startswith(b"-ERR [SYS/TEMP]"), "the account itself has no trouble"
+    p.nodes[0].wait_log("LOGIN REFUSED, .*reason=limit reached: MAXDAEMONS")
     for c in held:
+        c.close()
+
+
+def test_limit_of_an_account_at_an_address(make_pool):
+    """MAXPERACCOUNTIP: through another node, too, it is the client's address that counts. Everybody is told, and so is the log."""
+    p = make_pool(nodes=2, settings={"imapd": {"MAXPERACCOUNTIP": 1}, "pop3d": {"MAXPERACCOUNTIP": 1, "MAXPERIP": 2}},
+                  accounts=[Account(f"{who}@example.com", mailhost="127.0.0.2") for who in ("anna", "bert", "carl")])
+    anna, bert, carl = p.accounts.values()
+    imap = [Imap("127.0.0.1", p.imap_port, source="127.0.0.70").login_ok(anna)]
+    pop3 = [Pop3("127.0.0.1", p.pop3_port, source="127.0.0.70").login_ok(anna)]
+    for node in ("127.0.0.1", "127.0.0.2"):
+        with Imap(node, p.imap_port, source="127.0.0.70") as c:
+            reply = c.login(anna.name, anna.password)
+            assert reply.status == "NO" and b"[LIMIT]" in reply.text, reply
+        with Pop3(node, p.pop3_port, source="127.0.0.70") as c:
+            assert c.login(anna.name, anna.password).startswith(b"-ERR [SYS/TEMP]")
+    imap += [Imap("127.0.0.1", p.imap_port, source="127.0.0.70").login_ok(bert), Imap("127.0.0.1", p.imap_port, source="127.0.0.71").login_ok(anna)]
+    pop3 += [Pop3("127.0.0.1", p.pop3_port, source="127.0.0.70").login_ok(bert), Pop3("127.0.0.1", p.pop3_port, source="127.0.0.71").login_ok(anna)]
+    with Pop3("127.0.0.1", p.pop3_port, source="127.0.0.70") as c:
+        assert c.login(carl.name, carl.password).startswith(b"-ERR [SYS/TEMP]")
+    p.nodes[1].wait_log("LOGIN REFUSED, user=anna@example.com.*reason=limit reached: MAXPERACCOUNTIP")
+    assert "limit reached: MAXPERIP" in "".join(n.log() for n in p.nodes)
+    assert not [n for n in p.nodes if "LOGIN FAILED" in n.log()]
+    for c in imap + pop3:
         c.close()
 
 

@@ -317,7 +317,7 @@ def test_browsers_get_no_word_within_tls(site):
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("name", ["MAXDAEMONS", "MAXPERIP", "MAXPERACCOUNT"])
+@pytest.mark.parametrize("name", ["MAXDAEMONS", "MAXPERIP", "MAXPERACCOUNT", "MAXPERACCOUNTIP"])
 def test_caps_on_sessions(site, name):
     """They count a session under TLS as any other, and forget it when it ends."""
     site.pool.write_conf({"imapd": {name: 2}})

@@ -158,6 +158,7 @@ static void load(const char *text)
 static const char accounts[] =
     "jo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7 192.0.2.1,replicated=shared\n"
     "ann\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n"
+    "bob\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret\n"
     "slow\tuid=1000|gid=1000|home=/h|systempw=" SLOW "\n"
     "name\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node.example.com\n"
     "off\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=disableimap=1\n"
@@ -777,7 +778,7 @@ static void test_held_of_one_account(void)
 		CU_ASSERT_FALSE(enters(1000 + n, "ann", ip));
 	}
 	CU_ASSERT_FALSE(enters(7, "ann", "192.0.2.67"));
-	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_LIMIT);
+	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_ACCOUNT_LIMIT);
 	CU_ASSERT(enters(8, "jo", "192.0.2.67"));
 	CU_ASSERT_EQUAL(w.nrequests, HOLD_ACCOUNT_MAX);
 	end();
@@ -1767,6 +1768,39 @@ static void test_token_while_userdb_is_refused(void)
 
 /* --- limits --- */
 
+/* MAXPERACCOUNTIP: one account may come from several addresses, and several accounts from one. */
+static void test_limit_per_account_and_address(void)
+{
+	static const struct {
+		const char *user, *ip;
+		enum auth_verdict verdict;
+	} t[] = {
+		{ "ann", "192.0.2.99", AUTH_VERDICT_OK },
+		{ "ann", "192.0.2.99", AUTH_VERDICT_LIMIT },
+		{ "ann", "192.0.2.98", AUTH_VERDICT_OK },
+		{ "ann", "2001:db8::1", AUTH_VERDICT_OK },
+		{ "ann", "2001:db8::1", AUTH_VERDICT_LIMIT },
+		{ "bob", "192.0.2.99", AUTH_VERDICT_OK },
+	};
+	uint64_t granted[ARRAY_LEN(t)] = { 0 };
+
+	set->imapd_MAXPERACCOUNTIP = 1;
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct auth_request q = make(30 + (uint32_t)i, AUTH_MECH_PASSWORD, t[i].user, "secret");
+
+		CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, t[i].ip, 1));
+		put(&q);
+		CU_ASSERT(answered() && last.verdict == t[i].verdict);
+		if (last.verdict == AUTH_VERDICT_LIMIT)
+			CU_ASSERT_STRING_EQUAL(last.reason, "MAXPERACCOUNTIP");
+		granted[i] = last.session;
+	}
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, NULL, "ann"), 3);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		sessions_ended(&a, granted[i]);
+	set->imapd_MAXPERACCOUNTIP = 0;
+}
+
 static void test_limits(void)
 {
 	uint64_t granted;
@@ -1780,14 +1814,15 @@ static void test_limits(void)
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
 	granted = last.session;
 	ask(21, AUTH_MECH_PASSWORD, "ann", "secret");
-	CU_ASSERT(refused(AUTH_VERDICT_LIMIT));
+	CU_ASSERT(refused(AUTH_VERDICT_ACCOUNT_LIMIT));
 	CU_ASSERT_STRING_EQUAL(last.reason, "MAXPERACCOUNT");
 	CU_ASSERT_EQUAL(last.delay_ms, 0); /* it is not a wrong password */
-	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 1);
-	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_POP3, "ann"), 0);
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, NULL, "ann"), 1);
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_POP3, NULL, "ann"), 0);
 	sessions_ended(&a, granted);
-	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 0);
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, NULL, "ann"), 0);
 	set->imapd_MAXPERACCOUNT = 0;
+	test_limit_per_account_and_address();
 	set->imapd_MAXPERIP = 1;
 	ask(8, AUTH_MECH_PASSWORD, "ann", "secret");
 	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
@@ -2167,13 +2202,13 @@ static void test_claimed_sessions(void)
 	CU_ASSERT_EQUAL(w.session_bytes, 0);
 	w.generation = a.ctx.who.generation - 1;
 	CU_ASSERT(has(&w, 100, "ann", "192.0.2.1"));
-	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 1);
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, NULL, "ann"), 1);
 	a.started -= SESSIONS_TOLD_SECONDS + 1;
 	CU_ASSERT(has(&w, 101, "ann", "192.0.2.1"));
 	CU_ASSERT(has(&w, 100, "ann", "192.0.2.1")); /* it is there already */
-	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 1);
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, NULL, "ann"), 1);
 	CU_ASSERT(has(NULL, 102, "ann", "192.0.2.1")); /* spawn tells whenever one begins */
-	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, "ann"), 2);
+	CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, NULL, "ann"), 2);
 	end();
 }
 
