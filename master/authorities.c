@@ -20,18 +20,6 @@ static const struct str nobody = STR_INIT;
 static ev_timer check;
 static struct msgw out;
 
-/* The system's: the first that is there. */
-static const char *systems(void)
-{
-	static const char *const files[] = { "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
-		"/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem" };
-
-	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		if (access(files[i], R_OK) == 0)
-			return files[i];
-	return "";
-}
-
 /* --- to those who verify --- */
 
 static bool wants(const struct child *c, unsigned whose)
@@ -128,7 +116,7 @@ static struct named named_for(const struct settings *set, unsigned whose)
 	if (whose == CONTROL_TRUST_PEERS) {
 		n.is_ours = set->proxy_PROXY_TLS_CAFILE[0] != '\0';
 		if (protocols_forwarded(set) != 0)
-			n.path = n.is_ours ? set->proxy_PROXY_TLS_CAFILE : systems();
+			n.path = n.is_ours ? set->proxy_PROXY_TLS_CAFILE : authority_file_systems();
 		return n;
 	}
 	s = protocol_settings(set, (enum protocol)whose);

@@ -234,6 +234,18 @@ static bool take(struct authority_file *f)
 	return changed;
 }
 
+/* The first that is there. */
+const char *authority_file_systems(void)
+{
+	static const char *const files[] = { "/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem" };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (access(files[i], R_OK) == 0)
+			return files[i];
+	return "";
+}
+
 struct authority_file *authority_file_new(const char *setting, const char *whose, const char *path, bool is_ours)
 {
 	struct authority_file *f = mem_alloc(sizeof(*f));

@@ -50,6 +50,8 @@ struct authority_file {
 	unsigned told_ends;   /* so much */
 };
 
+/* The file that this machine has of authorities; "": none. */
+const char *authority_file_systems(void);
 /* Reads PATH at once. The texts but PATH stay the caller's. */
 struct authority_file *authority_file_new(const char *setting, const char *whose, const char *path, bool is_ours);
 void authority_file_free(struct authority_file **f);

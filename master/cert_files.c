@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,9 +24,11 @@ struct walk {
 	enum protocol protocol;
 	const char *file, *key; /* the settings' */
 	cert_files_fn *fn;
+	cert_files_odd_fn *odd; /* in place of FN */
 	void *arg;
-	const char *folder; /* that it looks into */
-	unsigned left;      /* that may still be told */
+	const char *folder;  /* that it looks into */
+	const char *setting; /* ... for which it does; of ODD */
+	unsigned left;       /* that may still be told */
 	struct cert_files_gaps *gaps;
 };
 
@@ -91,6 +94,15 @@ static void tell(struct walk *w, const struct key_use *use, const char *variant,
 
 /* --- beside TLS_CERTFILE --- */
 
+static bool is_other(const char *name, size_t len)
+{
+	bool other = len == 0 || name[len - 1] == '~';
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		other = other || ends_in(name, len, others[i]);
+	return other;
+}
+
 /* The LEN bytes at NAME are a host name or address. A name needs a dot, for a file's last part could be any word. */
 static bool read_name(const char *name, size_t len, struct key_use *use)
 {
@@ -106,28 +118,32 @@ static bool read_name(const char *name, size_t len, struct key_use *use)
 			return true;
 		}
 	}
-	for (size_t i = 0; i < ARRAY_LEN(others); i++)
-		if (ends_in(name, len, others[i]))
-			return false;
 	use->what = KEY_FOR_NAME;
-	return memchr(name, '.', len) != NULL && tls_choice_pattern(name, len, use->name);
+	return !is_other(name, len) && memchr(name, '.', len) != NULL && tls_choice_pattern(name, len, use->name);
+}
+
+/* What the LEN bytes of SUFFIX, which stand behind TLS_CERTFILE, make of USE and VARIANT. False: that is no
+ * certificate. */
+static bool read_suffix(const char *suffix, size_t len, struct key_use *use, const char **variant)
+{
+	*variant = "";
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (ends_in(suffix, len, kinds[i])) {
+			*variant = kinds[i] + 1;
+			len -= strlen(kinds[i]);
+			break;
+		}
+	return len == 0 || read_name(suffix + 1, len - 1, use);
 }
 
 /* TLS_CERTFILE with SUFFIX behind it. */
 static void beside(struct walk *w, const char *suffix)
 {
 	struct key_use use = { .protocol = w->protocol, .what = KEY_FOR_ALL };
-	size_t len = strlen(suffix);
-	const char *variant = "";
+	const char *variant;
 	char *file, *key;
 
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
-		if (ends_in(suffix, len, kinds[i])) {
-			variant = kinds[i] + 1;
-			len -= strlen(kinds[i]);
-			break;
-		}
-	if (len != 0 && !read_name(suffix + 1, len - 1, &use))
+	if (!read_suffix(suffix, strlen(suffix), &use, &variant))
 		return;
 	file = mem_printf("%s%s", w->file, suffix);
 	key = w->key[0] != '\0' ? mem_printf("%s%s", w->key, suffix) : mem_strdup("");
@@ -241,4 +257,123 @@ void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg, s
 	if (set->proxy_PROXY_TLS_CERTFILE[0] != '\0' &&
 	    key_use_write(text, &(struct key_use){ .what = KEY_FOR_PEERS }, ""))
 		fn(arg, text, set->proxy_PROXY_TLS_CERTFILE, set->proxy_PROXY_TLS_KEYFILE, "");
+}
+
+/* --- what is used for nothing --- */
+
+static void PRINTF_LIKE(3, 4) odd(const struct walk *w, const char *file, const char *fmt, ...)
+{
+	char why[2 * KEY_FILE_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	w->odd(w->arg, w->protocol, w->setting, file, why);
+}
+
+/* FILE is of no use without the certificate in OF. */
+static void needs(const struct walk *w, const char *file, const char *of)
+{
+	if (!is_there(of))
+		odd(w, file, "it belongs to a certificate that is not there; remove it, or get %s", of);
+}
+
+static void odd_beside(struct walk *w, const char *name)
+{
+	static const char ocsp[] = ".ocsp";
+	const char *base = strrchr(w->file, '/') + 1, *suffix = name + strlen(base), *variant;
+	size_t len = strlen(suffix);
+	struct key_use use;
+	char *file, *of;
+
+	if (strncmp(name, base, strlen(base)) != 0 || name[strlen(base)] != '.')
+		return;
+	file = mem_printf("%s%s", w->file, suffix);
+	if (ends_in(suffix, len, ocsp)) {
+		of = mem_memdup(file, strlen(file) - strlen(ocsp));
+		needs(w, file, of);
+		mem_free(&of);
+	} else if (!is_other(suffix, len) && !read_suffix(suffix, len, &use, &variant)) {
+		odd(w, file,
+		    "it is used for nothing: behind %s. stands the name of a host, with a dot, or an address; rename "
+		    "it, or remove it",
+		    base);
+	}
+	mem_free(&file);
+}
+
+/* Beside TLS_PRIVATE_KEYFILE, where certificates can stand, too. */
+static void odd_key(struct walk *w, const char *name)
+{
+	const char *base = strrchr(w->key, '/') + 1, *suffix = name + strlen(base), *variant;
+	struct key_use use;
+	char *of, *file;
+
+	if (strncmp(name, base, strlen(base)) != 0 || suffix[0] != '.' ||
+	    !read_suffix(suffix, strlen(suffix), &use, &variant))
+		return;
+	of = mem_printf("%s%s", w->file, suffix);
+	file = mem_printf("%s%s", w->key, suffix);
+	if (strncmp(file, w->file, strlen(w->file)) != 0)
+		needs(w, file, of);
+	mem_free(&of);
+	mem_free(&file);
+}
+
+static void odd_entry(struct walk *w, const char *name)
+{
+	static const char *const names[] = { ".crt", ".cer", ".cert" };
+	char *entry = mem_printf("%s/%s", w->file, name), *file = mem_printf("%s/fullchain.pem", entry);
+	char *key = mem_printf("%s/privkey.pem", entry);
+
+	if (is_there(file) != is_there(key))
+		odd(w, entry, "it is used for nothing: %s is not there", is_there(file) ? key : file);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (ends_in(name, strlen(name), names[i]))
+			odd(w, entry,
+			    "it is used for nothing: names end in .pem, and certificate and key stand in one file; or "
+			    "make "
+			    "a folder with fullchain.pem and privkey.pem");
+	mem_free(&entry);
+	mem_free(&file);
+	mem_free(&key);
+}
+
+/* FN for what is in the folder of FILE. */
+static void each_odd(struct walk *w, const char *setting, const char *file,
+    void (*fn)(struct walk *w, const char *name))
+{
+	char *folder = mem_strdup(file);
+
+	*strrchr(folder, '/') = '\0';
+	w->folder = folder[0] != '\0' ? folder : "/";
+	w->setting = setting;
+	each_name(fn, w);
+	mem_free(&folder);
+}
+
+void cert_files_each_odd(const struct settings *set, cert_files_odd_fn *fn, void *arg)
+{
+	struct cert_files_gaps gaps = { .n = 0 }; /* cert_files_each() tells of them */
+
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		struct protocol_settings s = protocol_settings(set, p);
+		struct walk w = { .protocol = p,
+			.file = s.tls_certfile,
+			.key = s.tls_keyfile,
+			.odd = fn,
+			.arg = arg,
+			.gaps = &gaps };
+
+		if (!s.has_certificate)
+			continue;
+		each_odd(&w, "TLS_CERTFILE", s.tls_certfile, odd_beside);
+		if (s.tls_keyfile[0] != '\0')
+			each_odd(&w, "TLS_PRIVATE_KEYFILE", s.tls_keyfile, odd_key);
+		w.file = w.folder = s.tls_certdir;
+		w.setting = "TLS_CERTDIR";
+		if (s.tls_certdir[0] != '\0')
+			each_name(odd_entry, &w);
+	}
 }

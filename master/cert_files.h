@@ -37,4 +37,10 @@ typedef void cert_files_fn(void *arg, const char *use, const char *file, const c
  * even if it is not there, unless one with ".rsa" or ".ecdsa" is. Reads folders. */
 void cert_files_each(const struct settings *set, cert_files_fn *fn, void *arg, struct cert_files_gaps *gaps);
 
+/* FILE, which stands where the setting NAME of protocol P looks, seems to be meant for it, and is used for nothing:
+ * WHY, for people. */
+typedef void cert_files_odd_fn(void *arg, enum protocol p, const char *name, const char *file, const char *why);
+/* FN for each such file. */
+void cert_files_each_odd(const struct settings *set, cert_files_odd_fn *fn, void *arg);
+
 #endif

@@ -273,6 +273,15 @@ static void on_file(void *arg, const char *use, const char *file, const char *ke
 	w->names_node |= !subject.is_client && subject.names_node;
 }
 
+static void on_odd(void *arg, enum protocol p, const char *name, const char *file, const char *why)
+{
+	struct walk *w = arg;
+
+	if (!is_shared(w, file, name))
+		settings_report(w->l->warnings, &w->l->text, settings_load_line_of(w->l, protocols[p].ssl_group, name),
+		    "%s-ssl.%s: %s: %s", protocols[p].group, name, file, why);
+}
+
 static void check_folder(struct settings_load *l, enum protocol p)
 {
 	const char *folder = protocol_settings(l->set, p).tls_certdir;
@@ -368,6 +377,28 @@ static void check_clients(struct settings_load *l, enum protocol p)
 		    s.tls_trustcerts, true);
 }
 
+/* Without PROXY_TLS_CAFILE peers are believed by the authorities of this machine. */
+static void check_systems(struct settings_load *l)
+{
+	const char *path = authority_file_systems();
+	struct authority_content c;
+
+	if (!l->set->proxy_PROXY_TLS_VERIFY || protocols_forwarded(l->set) == 0 || !peer_tls_is_used(l->set))
+		return;
+	if (path[0] == '\0') {
+		settings_report(l->errors, &l->text, settings_load_line_of(l, "proxy", "PROXY_TLS"),
+		    "proxy.PROXY_TLS_CAFILE is not set, and this machine has no file of authorities either: no peer is "
+		    "believed, and no login gets there by TLS; set it, or install ca-certificates");
+		return;
+	}
+	if (authority_read(path, &c) != AUTHORITIES_BELIEVED)
+		settings_report(l->errors, &l->text, settings_load_line_of(l, "proxy", "PROXY_TLS"),
+		    "proxy.PROXY_TLS_CAFILE is not set, and of this machine's file of authorities, %s, nobody is "
+		    "believed: %s; set it, or install ca-certificates again",
+		    path, str_cstr(&c.why));
+	authority_content_fini(&c);
+}
+
 /* Other nodes, which have the same settings, believe no node without such a certificate. */
 static void check_node_name(const struct walk *w)
 {
@@ -392,6 +423,7 @@ void check_certs(struct settings_load *l, struct str *facts)
 		add_ours(w.ours, l->set->proxy_PROXY_TLS_CAFILE);
 	}
 	cert_files_each(l->set, on_file, &w, &gaps);
+	cert_files_each_odd(l->set, on_odd, &w);
 	for (unsigned i = 0; i < gaps.n; i++)
 		if (gaps.gap[i].error == 0) { /* errors are told with the settings that name the folders */
 			struct str text = STR_INIT;
@@ -408,6 +440,8 @@ void check_certs(struct settings_load *l, struct str *facts)
 	if (l->set->proxy_PROXY_TLS_CAFILE[0] != '\0')
 		check_authorities(l, settings_load_line_of(l, "proxy", "PROXY_TLS_CAFILE"), "proxy.PROXY_TLS_CAFILE",
 		    l->set->proxy_PROXY_TLS_CAFILE, false);
+	else
+		check_systems(l);
 	check_node_name(&w);
 	forget_seen(&w);
 	X509_STORE_free(w.machine);

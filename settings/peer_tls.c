@@ -44,6 +44,18 @@ bool peer_tls_next(const char **list, const char **host, size_t *host_len, enum 
 	return false;
 }
 
+bool peer_tls_is_used(const struct settings *set)
+{
+	const char *list = set->proxy_PROXY_TLS_PEERS, *host;
+	bool any = strcasecmp(set->proxy_PROXY_TLS, words[PEER_TLS_NONE]) != 0;
+	enum peer_tls tls;
+	size_t len;
+
+	while (peer_tls_next(&list, &host, &len, &tls))
+		any = any || tls != PEER_TLS_NONE;
+	return any;
+}
+
 bool peer_tls_of(const struct settings *set, const char *options, const char *host, enum peer_tls *tls)
 {
 	const char *list = set->proxy_PROXY_TLS_PEERS, *row;

@@ -19,6 +19,8 @@ const char *peer_tls_word(enum peer_tls tls);
 /* The next row "HOST=WORD" of *LIST, which is moved behind it; HOST may be ".example.com", for all hosts below that.
  * False at the end, or (then *LIST is not at its end) if the row is malformed. */
 bool peer_tls_next(const char **list, const char **host, size_t *host_len, enum peer_tls *tls);
+/* Some peer is spoken to by TLS, whatever options of accounts say. */
+bool peer_tls_is_used(const struct settings *set);
 /* For HOST, as in mailhost, of an account with OPTIONS. Of several rows for a host the first one counts. False: the
  * account's option is no such word. */
 bool peer_tls_of(const struct settings *set, const char *options, const char *host, enum peer_tls *tls);

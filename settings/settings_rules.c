@@ -173,18 +173,17 @@ static void rules_peer_tls(struct settings_load *l)
 	const char *list = set->proxy_PROXY_TLS_PEERS, *host;
 	char word[WORD_MAX_LEN];
 	enum peer_tls tls;
-	bool any = strcmp(set->proxy_PROXY_TLS, peer_tls_word(PEER_TLS_NONE)) != 0;
 	size_t len;
 
 	while (peer_tls_next(&list, &host, &len, &tls))
-		any = any || tls != PEER_TLS_NONE;
+		continue;
 	if (next_word(&list, word))
 		MISTAKE(l, proxy_PROXY_TLS_PEERS,
 		    "proxy.PROXY_TLS_PEERS: %s is not HOST=WORD, with a word of PROXY_TLS; write "
 		    "\"a.example.com=implicit "
 		    ".example.org=none\"",
 		    word);
-	if (any && !set->proxy_PROXY_TLS_VERIFY)
+	if (peer_tls_is_used(set) && !set->proxy_PROXY_TLS_VERIFY)
 		WARNING(l, proxy_PROXY_TLS_VERIFY,
 		    "proxy.PROXY_TLS_VERIFY is off: whoever can intercept a connection to a peer gets the passwords");
 }
@@ -408,36 +407,6 @@ static void rules_header_senders(struct settings_load *l)
 		    "PROXY_PROTOCOL_FROM has no effect while no PROXY_PROTOCOL_PORT is set");
 }
 
-static void rules_ports(struct settings_load *l)
-{
-	struct endpoint all[MAX_PORTS];
-	size_t n = 0;
-
-	if (!protocols_served(l->set))
-		settings_report(l->errors, &l->text, 0,
-		    "no service is enabled; add a group imapd or pop3d: imapd = { };");
-	rules_header_senders(l);
-	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
-		const struct protocol_settings s = protocol_settings(l->set, p);
-		const char *group = protocols[p].group;
-
-		if (s.served) {
-			add_endpoints(l, all, &n, group, s.address, s.ports, settings_load_line_of(l, group, "PORT"));
-			odd_ports(l, p, false, s.ports, settings_load_line_of(l, group, "PORT"));
-			rules_header_ports(l, p, &s);
-			rules_peers_of_ours(l, p, &s);
-		}
-		if (s.tls_served)
-			odd_ports(l, p, true, s.tls_ports, l->ssl_line[p]);
-		if (s.has_certificate)
-			add_endpoints(l, all, &n, group, s.tls_address, s.tls_ports, l->ssl_line[p]);
-		else if (s.tls_served)
-			no_tls(l, s.tls_ports, l->ssl_line[p]);
-		if (s.tls_served)
-			settings_rules_tls(l, p);
-	}
-}
-
 /* Certificates of clients. */
 static void rules_client_certs(struct settings_load *l, enum protocol p)
 {
@@ -468,6 +437,51 @@ static void rules_client_certs(struct settings_load *l, enum protocol p)
 		    name, s.tls_trustcerts);
 }
 
+/* What is about the protocol, and not about TLS, stands in its own group. */
+static void rules_tls_alone(struct settings_load *l, enum protocol p, const struct protocol_settings *s)
+{
+	const char *group = protocols[p].group;
+
+	if (!s->served && s->has_certificate && s->tls_ports[0] != '\0')
+		settings_report(l->warnings, &l->text, l->ssl_line[p],
+		    "%s-ssl without a group %s: port %s is served, with the defaults of all settings that are not "
+		    "about "
+		    "TLS; add %s = { }; (with ADDRESS = \"127.0.0.1\" if nobody is to come without TLS)",
+		    group, group, s->tls_ports, group);
+}
+
+static void rules_ports(struct settings_load *l)
+{
+	struct endpoint all[MAX_PORTS];
+	size_t n = 0;
+
+	if (!protocols_served(l->set))
+		settings_report(l->errors, &l->text, 0,
+		    "no service is enabled; add a group imapd or pop3d: imapd = { };");
+	rules_header_senders(l);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		const struct protocol_settings s = protocol_settings(l->set, p);
+		const char *group = protocols[p].group;
+
+		if (s.served) {
+			add_endpoints(l, all, &n, group, s.address, s.ports, settings_load_line_of(l, group, "PORT"));
+			odd_ports(l, p, false, s.ports, settings_load_line_of(l, group, "PORT"));
+			rules_header_ports(l, p, &s);
+			rules_peers_of_ours(l, p, &s);
+		}
+		if (s.tls_served)
+			odd_ports(l, p, true, s.tls_ports, l->ssl_line[p]);
+		if (s.has_certificate)
+			add_endpoints(l, all, &n, group, s.tls_address, s.tls_ports, l->ssl_line[p]);
+		else if (s.tls_served)
+			no_tls(l, s.tls_ports, l->ssl_line[p]);
+		if (s.tls_served) {
+			settings_rules_tls(l, p);
+			rules_client_certs(l, p);
+			rules_tls_alone(l, p, &s);
+		}
+	}
+}
 /* ------------------------------------------------------------------------------------------------------------
  * IMAP and POP3 */
 
@@ -895,7 +909,6 @@ void settings_rules(struct settings_load *l)
 			rules_protocol[p](l);
 			rules_access(l, p);
 			rules_local_server(l, (enum protocol)p);
-			rules_client_certs(l, (enum protocol)p);
 		}
 	rules_auth(l);
 	rules_options(l);

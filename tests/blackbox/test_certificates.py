@@ -434,6 +434,9 @@ def test_check(pool, maker):
                                    "TLS_CERTDIR": pool.more}, "proxy": {"PROXY_TLS_CAFILE": os.path.join(pool.root, "cas")}})
     said = node.tool("check").stdout  # a folder of authorities counts as a file of them does
     assert f"{pool.root}/more/x.pem: this machine does not know" not in said and f"{pool.root}/pool.pem: this machine does not know" in said
+    write(pool, "pool.pem.misplaced", "no certificate")
+    assert f"imapd-ssl.TLS_CERTFILE: {pool.root}/pool.pem.misplaced: it is used for nothing: behind pool.pem. stands" in node.tool("check").stdout
+    os.remove(os.path.join(pool.root, "pool.pem.misplaced"))
     configure(pool, TLS_CERTDIR=os.path.join(pool.root, "nowhere"))
     result = node.tool("check")
     assert result.returncode == 1 and "imapd-ssl.TLS_CERTDIR: " + pool.root + "/nowhere: No such file or directory" in result.stdout

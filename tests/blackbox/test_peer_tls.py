@@ -13,7 +13,7 @@ import pytest
 from certificates import TlsEnd, context, install, valid_for
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer, pop3_peer
-from pool import Account, Pool, PATIENCE, free_port, wait_for
+from pool import Account, Pool, PATIENCE, PREFIX, free_port, wait_for
 from test_mech import CAPS, Dovecot, imap_cram, open_folder, pop3_cram, states  # pylint: disable=unused-import
 
 HERE, ELSEWHERE, PLAIN, START = "anna@example.com", "berta@example.com", "paul@example.com", "stella@example.com"
@@ -570,6 +570,24 @@ def test_hangs_up_at_xclient(node, authority):
     finally:
         bad.close()
         good.close()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can hide this machine's authorities")
+def test_check_finds_no_authorities(node, tmp_path):
+    """PROXY_TLS without PROXY_TLS_CAFILE needs those of the machine."""
+    conf = str(tmp_path / "w.conf")
+    with open(node.conf) as f:
+        text = f.read()
+    with open(conf, "w") as f:
+        f.write(re.sub('PROXY_TLS_CAFILE = "[^"]*";', "", text))
+
+    def check(before):
+        script = f'for f in /etc/ssl/certs /etc/pki/tls/certs; do [ ! -d $f ] || mount -t tmpfs none $f; done; {before}; exec "$@" 2>&1'
+        return subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", os.path.join(PREFIX, "bin", "waypost"), "-c", conf, "check"], env=node.nodes[0].env,
+                              capture_output=True, text=True, timeout=PATIENCE).stdout
+    assert "proxy.PROXY_TLS_CAFILE is not set, and this machine has no file of authorities either" in check(":")
+    assert ("/etc/ssl/certs/ca-certificates.crt, nobody is believed: it is empty" in
+            check("mkdir -p /etc/ssl/certs && : >/etc/ssl/certs/ca-certificates.crt"))
 
 
 def in_clear(greeting, answer=None):

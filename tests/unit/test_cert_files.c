@@ -179,6 +179,51 @@ static void test_folder(void)
 	end(&set);
 }
 
+static void on_odd(void *arg UNUSED, enum protocol p UNUSED, const char *name, const char *file, const char *why)
+{
+	str_addf(&found, "%s|%s|%.24s\n", name, inside(file), why);
+}
+
+/* What is meant for TLS, but misplaced or left over. */
+static void test_odd(void)
+{
+	static const char *const names[] = { "c.pem", "c.pem.ocsp", "c.pem.a.example", "c.pem.a.example.ocsp", "c.pem~",
+		"c.pem.rsa", "c.pem.rsa.ocsp", "c.pem.old", "c.pem.a.example.bak", "c.pem.192.0.2.1", "k.pem",
+		"k.pem.a.example", "k.pem.rsa", "k.pem.old", "other", "c.pemx", "more/a.pem", "more/README",
+		/* odd are */
+		"c.pem.localhost", "c.pem.300.1.1.1.ocsp", "c.pem.b.example.ocsp", "k.pem.b.example", "more/b.crt",
+		"more/d.example/fullchain.pem", "more/e.example/privkey.pem" };
+	static const char want[] = "TLS_CERTFILE|c.pem.300.1.1.1.ocsp|it belongs to a certific\n"
+	                           "TLS_CERTFILE|c.pem.b.example.ocsp|it belongs to a certific\n"
+	                           "TLS_CERTFILE|c.pem.localhost|it is used for nothing: \n"
+	                           "TLS_PRIVATE_KEYFILE|k.pem.b.example|it belongs to a certific\n"
+	                           "TLS_CERTDIR|more/b.crt|it is used for nothing: \n"
+	                           "TLS_CERTDIR|more/d.example|it is used for nothing: \n"
+	                           "TLS_CERTDIR|more/e.example|it is used for nothing: \n";
+	struct settings *set = settings_defaults();
+
+	begin();
+	make_folder("more");
+	make_folder("more/c.example");
+	make_folder("more/d.example");
+	make_folder("more/e.example");
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		make(names[i]);
+	set->has_tls[PROTOCOL_IMAP] = true;
+	set_path(&set->imapd_ssl_TLS_CERTFILE, "c.pem");
+	set_path(&set->imapd_ssl_TLS_PRIVATE_KEYFILE, "k.pem");
+	set_path(&set->imapd_ssl_TLS_CERTDIR, "more");
+	cert_files_each_odd(set, on_odd, NULL);
+	for (const char *p = want; *p != '\0'; p += strcspn(p, "\n") + 1) { /* a folder has no order */
+		char line[128];
+
+		snprintf(line, sizeof(line), "%.*s", (int)strcspn(p, "\n") + 1, p);
+		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&found), line));
+	}
+	CU_ASSERT_EQUAL(found.len, strlen(want));
+	end(&set);
+}
+
 int __real_access(const char *path, int mode);
 int __wrap_access(const char *path, int mode);
 struct dirent *__real_readdir(DIR *d);
@@ -287,6 +332,7 @@ static const struct unit_case cases[] = {
 	{ "beside", test_beside },
 	{ "keys", test_keys },
 	{ "folder", test_folder },
+	{ "odd", test_odd },
 	{ "what cannot be read", test_unreadable },
 	{ "two folders that cannot be read", test_two_folders },
 	{ "many", test_many },

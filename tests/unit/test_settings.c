@@ -1018,8 +1018,18 @@ static void test_known(void)
 		    "t.conf:2: imapd.IMAP_MOVE_EXPUNGE_TO_TRASH = 1: not in this version: moving expunged messages to "
 		    "the trash folder; they would be deleted; remove this line to run without it\n",
 		    "" },
-		{ "imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "", "" },
-		{ "imapd-ssl = { TLS_CERTFILE = \"/x.pem\"; SSLPORT = \"127.0.0.2.143,127.0.0.1.995\"; };", "",
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "", "" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "",
+		    "t.conf:2: imapd-ssl without a group imapd: port 993 is served, with the defaults of all settings "
+		    "that are not about TLS; add imapd = { }; (with ADDRESS = \"127.0.0.1\" if nobody is to come "
+		    "without TLS)\n" },
+		{ "imapd-ssl = { TLS_CERTFILE = \"/nonexistent/pool.pem\"; SSLPORT = \"\"; };", "", "" },
+		{ "imapd-ssl = { TLS_VERIFYPEER = \"PEER\"; };",
+		    "t.conf:2: imapd-ssl.TLS_VERIFYPEER needs TLS_TRUSTCERTS, a file or folder with the authorities "
+		    "that issue certificates to clients\n",
+		    "t.conf:2: there is no TLS_CERTFILE: port 993 stays closed\n" },
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x.pem\"; SSLPORT = \"127.0.0.2.143,127.0.0.1.995\"; };",
+		    "",
 		    "t.conf:2: imapd-ssl.SSLPORT: clients take port 143 for IMAP, not for IMAP with TLS from the "
 		    "start; if "
 		    "it should be that, set it in imapd.PORT\n"
@@ -1032,7 +1042,8 @@ static void test_known(void)
 		    "t.conf:2: imapd.PORT: clients take port 993 for IMAP with TLS from the start, not for IMAP "
 		    "without; if "
 		    "it should be that, set it in imapd-ssl.SSLPORT\n" },
-		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1.3++\"; TLS_STARTTLS_PROTOCOL = "
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1.3++\"; "
+		  "TLS_STARTTLS_PROTOCOL = "
 		  "\"TLS1_3:TLS1_2\"; TLS_CIPHER_LIST = \"ECDHE+AESGCM\"; TLS_GROUPS = \"X25519:P-256\"; };",
 		    "", "" },
 		{ "pop3d-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1\"; };", "",
@@ -1043,15 +1054,15 @@ static void test_known(void)
 		    "t.conf:2: pop3d-ssl.TLS_STARTTLS_PROTOCOL = \"TLSv1.2+:SSL3\": versions before TLS 1.2 are not "
 		    "safe "
 		    "and never used; write TLSv1.2+\n" },
-		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1.4\"; };",
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"TLSv1.4\"; };",
 		    "t.conf:2: imapd-ssl.TLS_PROTOCOL = \"TLSv1.4\": expected TLSv1.2+ or TLSv1.3+\n", "" },
-		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"\"; };",
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_PROTOCOL = \"\"; };",
 		    "t.conf:2: imapd-ssl.TLS_PROTOCOL = \"\": expected TLSv1.2+ or TLSv1.3+\n", "" },
-		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_CIPHER_LIST = \"AES128-SHA\"; };",
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_CIPHER_LIST = \"AES128-SHA\"; };",
 		    "t.conf:2: imapd-ssl.TLS_CIPHER_LIST: OpenSSL knows no cipher in it that has forward secrecy; see "
 		    "openssl ciphers -v 'AES128-SHA', or remove the line\n",
 		    "" },
-		{ "imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_CIPHER_LIST = \"ALL:@SECLEVEL=0\"; };", "",
+		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_CIPHER_LIST = \"ALL:@SECLEVEL=0\"; };", "",
 		    "t.conf:2: imapd-ssl.TLS_CIPHER_LIST: @SECLEVEL=0 lets weak keys and signatures count (RSA with "
 		    "512 bits, MD5), those of clients' certificates, too; remove it\n" },
 		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; IMAPDSTARTTLS = 0; SSLPORT = \"\"; };", "",
@@ -1101,7 +1112,8 @@ static void test_tls_groups(void)
 
 	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
 		struct str errors = STR_INIT, warnings = STR_INIT;
-		char *text = mem_printf("imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_GROUPS = \"%s\"; };", t[i].list);
+		char *text =
+		    mem_printf("imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; TLS_GROUPS = \"%s\"; };", t[i].list);
 		struct settings *set = load(text, 0, &errors, &warnings);
 
 		CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&errors), t[i].mistake));
