@@ -27,12 +27,13 @@ from pool import Account, free_port, wait_for
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root may take another process's descriptors")
 
 ANNA, BERTA = "anna@example.com", "berta@example.com"
+SHARE = 20  # MAXPERIP
 
 
-@pytest.fixture(scope="module")
-def pool(request):
+def started(request, n):
+    """A pool of one node with N login workers."""
     p = pool_module.Pool(nodes=1, uid=0, gid=0, keep=request.config.getoption("--keep"), start=False,
-                         settings={"LOGIN_USER": "nobody", "AUTH_USER": "daemon", "MIN_UID": 100, "LOGIN_WORKERS": 2},
+                         settings={"imapd": {"MAXPERIP": SHARE}, "LOGIN_USER": "nobody", "AUTH_USER": "daemon", "MIN_UID": 100, "LOGIN_WORKERS": n},
                          accounts=[Account(ANNA, uid=20001, gid=20001), Account(BERTA, uid=20002, gid=20002)])
     import grp
     os.chown(p.userdb, 0, grp.getgrnam("daemon").gr_gid)
@@ -45,7 +46,13 @@ def pool(request):
     p.start()
     p.nodes[0].expect_dirty = True
     p.nodes[0].expected += ["bad message", "unexpected message", "killing it", "handed over a client without a valid ticket",
-                            "asks for a signature", "are not counted for any limit", "does not read its messages"]
+                            "asks for a signature", "are not counted for any limit", "does not read its messages", "asks for what no handshake needs"]
+    return p
+
+
+@pytest.fixture(scope="module")
+def pool(request):
+    p = started(request, 2)
     yield p
     p.close()
 
@@ -186,6 +193,60 @@ def test_sessions_and_peers_that_it_does_not_have(pool):
     assert counts["sessions_imap"] == 0 and counts["sessions_pop3"] == 0 and counts["peers_down"] == 0
     assert pid in node.pids("worker"), "an old worker may say this in good faith"
     serves(pool)
+
+
+def text(s):
+    return struct.pack("<I", len(s)) + s.encode()
+
+
+def login_request(number, account, ip):
+    """AUTH_REQUEST for IMAP, by password, in the name of a client at IP."""
+    return (struct.pack("<HIBB", TYPES["AUTH_REQUEST"], number, 0, 0) + text(account.name) + text(account.password) + net_addr(ip) +
+            struct.pack("<HB", 0, False) + text("") + struct.pack("<BB", False, 0))
+
+
+def test_names_of_foreign_clients(pool):
+    """With a password that it knows it uses up the share of an address that has no client here: for as long as it is there, and nobody
+    else's share."""
+    node = pool.nodes[0]
+    serves(pool)
+
+    def greets(source):
+        with Imap(pool.addresses[0], pool.imap_port, source=source) as c:
+            reply = c.login(ANNA, pool.accounts[ANNA].password)
+            return "in" if reply.ok else "limit" if b"[LIMIT]" in reply.text else reply.text
+    assert greets("127.0.0.7") == "in"
+    pid = workers(node)[0]
+    with Taken(node, pid) as t:
+        for n in range(2 * SHARE):
+            t.send("authd", login_request(10**6 + n, pool.accounts[BERTA], "127.0.0.7"))
+        t.take_all("authd")
+        assert node.status()["counts"]["sessions_imap"] == SHARE, "as many as a client at that address would get"
+        assert greets("127.0.0.7") == "limit"
+        assert greets("127.0.0.8") == "in"
+        os.kill(pid, signal.SIGKILL)
+    is_ended(node, pid)
+    wait_for("the share is free", lambda: greets("127.0.0.7") == "in")
+    assert node.status()["counts"]["sessions_imap"] == 0
+
+
+def test_messages_that_are_too_long(request):
+    """Nothing of one is used, whoever gets it, and it is the last one of that worker; others go on."""
+    ticket = struct.pack("<HIBI", TYPES["HANDOFF"], 1, False, 16) + b"t" * 16
+    p = started(request, 5)
+    try:
+        node = p.nodes[0]
+        pids = wait_for("all workers are there", lambda: len(node.pids("worker")) == 5 and len(node.pids("key")) == 5 and node.pids("worker"))
+        for pid, role, message in zip(pids, ("authd", "spawn", "key", "master"),
+                                      (login_request(1, p.accounts[BERTA], "127.0.0.7"), ticket, sign(9, 1, SCHEMES["ECDSA_SHA256"], b"d" * 32),
+                                       struct.pack("<H", TYPES["CTL_PONG"]))):
+            with Taken(node, pid, stop=False) as t:
+                t.send(role, message + b"\0" * (64 * 1024))
+            is_ended(node, pid)
+        assert pids[4] in node.pids("worker")
+        serves(p)
+    finally:
+        p.close()
 
 
 def descriptors(pid):
