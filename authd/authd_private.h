@@ -38,6 +38,20 @@ struct authd_worker {
 	unsigned nkept;                /* requests that are kept after a reply, for an AUTH_RESPONSE */
 };
 
+enum { TURNS_BUCKETS = 1024 /* of addresses, by a keyed hash */ };
+
+/* Logins that wait for their turn after the start (authd/turns.h). */
+struct turns {
+	struct request *queue;
+	unsigned n;
+	double budget, at; /* logins that may begin at the time `at`, of loop_now() */
+	uint64_t seed;
+	unsigned of[TURNS_BUCKETS]; /* how many wait, by address */
+	ev_timer timer;             /* runs while there are any */
+	uint64_t waited, refused;
+	uint32_t tell_again;
+};
+
 struct authd {
 	struct role_ctx ctx;
 	double started;                              /* lib/clock.h */
@@ -71,6 +85,7 @@ struct authd {
 	struct userdb_report report; /* of the last load */
 	struct request *waiting;     /* requests that wait for the address of a peer, or for the first load */
 	ev_timer address_timer;      /* runs while some of them wait for an address */
+	struct turns turns;          /* of logins, after the start */
 	struct request *asking;      /* requests that wait for the answer of a directory */
 	ev_timer asking_timer;       /* runs while there are any */
 	uint64_t gave_up;            /* of them: AUTH_TIMEOUT was over */

@@ -443,6 +443,8 @@ void control_reply_status(struct authd *a, uint32_t query)
 	add_signatures(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\nauth_timeouts=%llu\n", directories,
 	    str_cstr(&trouble), (unsigned long long)a->gave_up);
+	str_addf(&text, "turns_waiting=%u\nturns_waited=%llu\nturns_refused=%llu\n", a->turns.n,
+	    (unsigned long long)a->turns.waited, (unsigned long long)a->turns.refused);
 	str_addf(&text,
 	    "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_"
 	    "entries=%u\n"

@@ -6,6 +6,7 @@
 #include <utlist.h>
 
 #include "authd/external.h"
+#include "authd/turns.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 
@@ -182,8 +183,12 @@ enum request_state step_lookup(struct request *rq)
 	struct auth_question question = request_question(rq);
 	struct authd *a = rq->worker->a;
 
+	enum request_state turn;
+
 	if (a->spawn_awaited)
 		return REQUEST_FIRST_LOAD;
+	if ((turn = turns_take(rq)) != REQUEST_LOOKUP)
+		return turn;
 	question.password = NULL; /* only the record is wanted here; see step_verify() */
 	if (!auth_chain_ask(a->chain, &rq->pos, &question, &rq->result, &rq->account)) {
 		struct directory_query query = { .question = request_question(rq), .pos = rq->pos };

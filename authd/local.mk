@@ -30,6 +30,7 @@ authd_libauthd_a_SOURCES = \
 	authd/shared.c authd/shared.h authd/store.h \
 	authd/signature_errors.c authd/signature_errors.h \
 	authd/ticket_keys.c authd/ticket_keys.h \
+	authd/turns.c authd/turns.h \
 	authd/used_tokens.c authd/used_tokens.h \
 	authd/control_replies.c \
 	authd/verify.c authd/verify.h

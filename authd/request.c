@@ -11,6 +11,7 @@
 #include "authd/identify.h"
 #include "authd/routing.h"
 #include "authd/sessions.h"
+#include "authd/turns.h"
 #include "authd/verify.h"
 #include "lib/clock.h"
 #include "lib/die.h"
@@ -40,7 +41,9 @@ static const struct {
 } states[] = {
 	[REQUEST_NEW] = { NULL, TO(IDENTIFY) | TO(REFUSE) },
 	[REQUEST_IDENTIFY] = { step_identify, TO(LOOKUP) | TO(REFUSE) },
-	[REQUEST_LOOKUP] = { step_lookup, TO(LOOKUP) | TO(FIRST_LOAD) | TO(DIRECTORY) | TO(VERIFY) | TO(VERDICT) },
+	[REQUEST_LOOKUP] = { step_lookup,
+	    TO(TURN) | TO(REFUSE) | TO(LOOKUP) | TO(FIRST_LOAD) | TO(DIRECTORY) | TO(VERIFY) | TO(VERDICT) },
+	[REQUEST_TURN] = { NULL, TO(LOOKUP) | TO(DONE) },
 	[REQUEST_FIRST_LOAD] = { NULL, TO(LOOKUP) | TO(DONE) },
 	[REQUEST_DIRECTORY] = { NULL, TO(LOOKUP) | TO(VERIFY) | TO(VERDICT) | TO(REFUSE) | TO(DONE) },
 	[REQUEST_VERIFY] = { step_verify, TO(HASH) | TO(SAY) | TO(VERDICT) | TO(REFUSE) },
@@ -90,6 +93,8 @@ static void enter_queue(struct request *rq)
 
 	if (rq->state == REQUEST_ROOM) {
 		wait_for_room(rq);
+	} else if (rq->state == REQUEST_TURN) {
+		turns_enter(rq);
 	} else if (rq->state == REQUEST_DIRECTORY) {
 		DL_APPEND(a->asking, rq);
 		if (rq->asked_since == 0)
@@ -113,6 +118,8 @@ static void leave_queue(struct request *rq)
 		a->nfor_room--;
 	} else if (rq->state == REQUEST_ADDRESS || rq->state == REQUEST_FIRST_LOAD) {
 		DL_DELETE(a->waiting, rq);
+	} else if (rq->state == REQUEST_TURN) {
+		turns_leave(rq);
 	} else if (rq->state == REQUEST_DIRECTORY) {
 		DL_DELETE(a->asking, rq);
 	} else if (rq->state == REQUEST_HELD) {
@@ -411,4 +418,5 @@ void request_init(struct authd *a)
 	a->address_timer.data = a;
 	ev_timer_init(&a->asking_timer, on_asking_timer, ASKING_INTERVAL, ASKING_INTERVAL);
 	a->asking_timer.data = a;
+	turns_init(a);
 }

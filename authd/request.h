@@ -35,6 +35,7 @@ enum request_state {
 	/* Step: which client is it for; is the challenge that it answers one of ours? */
 	REQUEST_IDENTIFY,
 	REQUEST_LOOKUP,     /* step: the account; queries the drivers from number `pos` on */
+	REQUEST_TURN,       /* wait: for its turn after the start (authd/turns.h) */
 	REQUEST_FIRST_LOAD, /* wait: for the first load of the userdb, and for spawn's sessions */
 	REQUEST_DIRECTORY,  /* wait: for the answer of a driver that may wait itself */
 	/* Step: are the credentials right, by its mechanism? `result` says whether there is an account. */
@@ -79,6 +80,7 @@ struct request {
 	/* By position: directories that do not know the account said to go on there; 0: not asked. */
 	uint8_t passed[AUTH_CHAIN_MAX];
 	enum auth_result result;
+	bool has_turn;                  /* it has had to wait for its turn, or not */
 	bool held;                      /* it was decided whether it is held */
 	double held_until;              /* HELD: lib/clock.h */
 	enum request_state after_hold;  /* HELD */

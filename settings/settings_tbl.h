@@ -51,6 +51,10 @@
 		"LOGIN_TIMEOUT). One is forgotten each minute. An account is not delayed where it has logged in before, " \
 		"unless that very account is guessed at there. List a proxy or webmail that does not say who its " \
 		"clients are in PROXY_TRUSTED: its address is not counted. 0: no delays.") \
+	S(node, LOGIN_START_RATE, INT, "500", 0, 1000000, "logins per second", SF_A, \
+		"For a minute after the start (also of authd alone, after a crash) this node begins no more logins in a " \
+		"second; more wait for their turn in order, for PROXY_TIMEOUT / 2 at most, and if too many wait, " \
+		"they fail temporarily. One address has a quarter of the places. 0 is no limit.") \
 	S(node, LOG, STR, "syslog", 0, 0, "", SF_M, \
 		"Where the log goes: \"syslog\" (facility mail), \"stderr\", or the absolute path of a file.") \
 	S(node, LOG_LEVEL, WORD, "info", 0, 0, "error|warn|info|debug", SF_ALL, \

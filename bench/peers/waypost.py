@@ -42,6 +42,7 @@ POOL_SECRETFILE = "{self.folder}/secret";
 LOGIN_USER = "nobody";
 AUTH_USER = "{READER}";
 LOGIN_WORKERS = {self.workers};
+LOGIN_START_RATE = 0;
 {self.auth_settings()}imapd = {{ {group}; PORT = 143; IMAP_PROXY = 1; }};
 pop3d = {{ {group}; PORT = 110; POP3_PROXY = 1; }};
 {more}""")

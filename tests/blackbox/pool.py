@@ -412,7 +412,7 @@ class Pool:
         self.settings = merge({
             "RUNDIR": self.run + "/${PROXY_HOSTNAME}",
             "LOG": "stderr",
-            "LOGIN_FAIL_DELAY": 0,  # tests that are about it set it
+            "LOGIN_FAIL_DELAY": 0, "LOGIN_START_RATE": 0,  # tests that are about them set them
             "POOL_SECRETFILE": os.path.join(self.root, "secret"),
             "authdaemonrc": {"authmodulelist": "authuserdb"},
             "authuserdb": {"USERDB": self.userdb},

@@ -70,3 +70,24 @@ def die(pool, spread):
     for c in there:
         assert c is there[1] or c.is_closed()
         c.close()
+
+
+def test_start(request):
+    """More come at once than LOGIN_START_RATE: they wait in order; what is too much is told so, and that is no wrong password."""
+    with Pool(nodes=1, accounts=[Account(USER)], keep=request.config.getoption("--keep"), settings={"LOGIN_START_RATE": 2}) as pool:
+        node = pool.nodes[0]
+        clients = [Imap("127.0.0.1", pool.imap_port, source=f"127.0.1.{i}") for i in range(40)]
+        for c in clients:
+            c.send(f"a LOGIN {USER} {pool.accounts[USER].password}\r\n")
+        replies = [c.finish("a") for c in clients]
+        counts = node.status()["counts"]
+        refused = [r for r in replies if not r.ok]
+        assert all(b"[UNAVAILABLE]" in r.text for r in refused), refused
+        # Ten places; on a slow machine some become free again meanwhile.
+        assert refused and counts["turns_refused"] == len(refused)
+        assert counts["turns_waited"] >= 10 and counts["turns_waiting"] == 0
+        log = node.log()
+        assert log.count("than LOGIN_START_RATE (2 a second) have come since the start") == 1
+        assert "too many logins at once after the start of this node" in log and "LOGIN FAILED" not in log
+        for c in clients:
+            c.close()

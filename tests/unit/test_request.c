@@ -198,6 +198,7 @@ static void begin_with(const char *modules)
 	unit_set(&set->authdaemonrc_authmodulelist, modules);
 	unit_set(&set->self[0], "192.0.2.1");
 	set->imapd_IMAP_PROXY = 1;
+	set->node_LOGIN_START_RATE = 0; /* tests that are about it set it */
 	a.ctx.set = set;
 	peer_ports(set, a.ports);
 	a.ctx.loop = ev_loop_new(EVFLAG_AUTO);
@@ -342,8 +343,8 @@ static void done_keys(void)
 static bool all_gone(void)
 {
 	turn();
-	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.asking == NULL && a.held == NULL &&
-	    a.for_room == NULL && a.nfor_room == 0 && jobs_waiting(a.jobs) == 0;
+	return w.requests == NULL && w.nkept == 0 && a.waiting == NULL && a.asking == NULL && a.turns.queue == NULL &&
+	    a.turns.n == 0 && a.held == NULL && a.for_room == NULL && a.nfor_room == 0 && jobs_waiting(a.jobs) == 0;
 }
 
 static void put(const struct auth_request *q)
@@ -435,7 +436,7 @@ static void test_again_once(void)
 /* --- where a request waits --- */
 
 enum { PEER_PORT = 143 };
-enum place { FIRST_LOAD, DIRECTORY, HASH, CLIENT, KEYS, HELD, ADDRESS, ROOM, GRANTED, PLACES };
+enum place { FIRST_LOAD, TURN, DIRECTORY, HASH, CLIENT, KEYS, HELD, ADDRESS, ROOM, GRANTED, PLACES };
 
 /* ACCOUNT_CROWD_MAX logins of jo are pending at the first mailhost. */
 static void crowd(void)
@@ -484,6 +485,12 @@ static void reach(enum place place)
 		a.first_load = true;
 		ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
 		CU_ASSERT_PTR_NOT_NULL(a.waiting);
+		break;
+	case TURN:
+		set->node_LOGIN_START_RATE = 1;
+		a.turns.at = loop_now();
+		ask(7, AUTH_MECH_PASSWORD, "ann", "secret");
+		CU_ASSERT_EQUAL(a.turns.n, 1);
 		break;
 	case DIRECTORY:
 		ask(7, AUTH_MECH_PASSWORD, "dora", "secret");
@@ -537,6 +544,10 @@ static void arrive(enum place place)
 		load(accounts);
 		a.first_load = false;
 		request_resume(&a);
+		break;
+	case TURN:
+		a.turns.at -= 1;
+		ev_invoke(a.ctx.loop, &a.turns.timer, EV_TIMER);
 		break;
 	case DIRECTORY:
 	case HASH:
@@ -862,7 +873,8 @@ static void test_awaited(void)
 		CU_ASSERT_EQUAL(nanswers, place == GRANTED ? 2 : 1);
 		CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
 		CU_ASSERT_EQUAL(last.local,
-		    place == FIRST_LOAD || place == DIRECTORY || place == HASH || place == HELD || place == GRANTED);
+		    place == FIRST_LOAD || place == TURN || place == DIRECTORY || place == HASH || place == HELD ||
+		        place == GRANTED);
 		CU_ASSERT_EQUAL(all_gone(), place != CLIENT && place != KEYS);
 		end();
 	}
@@ -1766,6 +1778,87 @@ static void test_token_while_userdb_is_refused(void)
 	end();
 }
 
+/* --- turns after the start --- */
+
+/* Request ID of "ann", from IP. */
+static void ask_from(uint32_t id, const char *ip)
+{
+	struct auth_request q = make(id, AUTH_MECH_PASSWORD, "ann", "secret");
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&q.client, ip, 1));
+	put(&q);
+}
+
+/* SECONDS later. */
+static void turns_pass(double seconds)
+{
+	a.turns.at -= seconds;
+	ev_invoke(a.ctx.loop, &a.turns.timer, EV_TIMER);
+	turn();
+}
+
+/* Eight a second: one begins at once, the others wait in their order, as many as there are places; one address has a
+ * quarter of them. */
+static void test_turns(void)
+{
+	char ip[32];
+
+	begin();
+	set->node_LOGIN_START_RATE = 8;
+	set->proxy_PROXY_TIMEOUT = 4;
+	ask_from(100, "192.0.2.1");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	a.turns.at = loop_now() + 1000; /* the budget does not grow by itself */
+	for (uint32_t i = 1; i <= 16; i++) {
+		snprintf(ip, sizeof(ip), "192.0.2.%u", i <= 5 ? 1 : i);
+		ask_from(100 + i, ip);
+		turn();
+		if (i == 5) { /* the address has its share of the 16 places */
+			CU_ASSERT_EQUAL(nanswers, 2);
+			CU_ASSERT(last.verdict == AUTH_VERDICT_UNAVAILABLE && last.request == 105);
+			CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "LOGIN_START_RATE"));
+		}
+	}
+	CU_ASSERT_EQUAL(a.turns.n, 15);
+	ask_from(117, "192.0.2.117");
+	CU_ASSERT_EQUAL(a.turns.n, 16);
+	ask_from(118, "192.0.2.118");
+	CU_ASSERT(refused(AUTH_VERDICT_UNAVAILABLE));
+	CU_ASSERT_EQUAL(a.turns.refused, 2);
+	request_cancel(&w, 101); /* its client has gone */
+	a.turns.at = loop_now();
+	nanswers = 0;
+	turns_pass(0);
+	CU_ASSERT_EQUAL(nanswers, 0);
+	turns_pass(0.125);
+	CU_ASSERT(nanswers == 1 && last.verdict == AUTH_VERDICT_OK && last.request == 102);
+	turns_pass(0.125);
+	CU_ASSERT(nanswers == 2 && last.request == 103);
+	/* Who comes now waits behind the others; a minute after the start nobody new does. */
+	ask_from(119, "192.0.2.119");
+	CU_ASSERT_EQUAL(a.turns.n, 14);
+	a.started -= 60;
+	ask_from(120, "192.0.2.120");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.request == 120);
+	for (int i = 0; i < 14; i++)
+		turns_pass(0.125);
+	CU_ASSERT(nanswers == 17 && last.request == 119 && all_gone());
+	CU_ASSERT_FALSE(ev_is_active(&a.turns.timer));
+	end();
+}
+
+/* Those that wait go on at once if the limit is taken away. */
+static void test_turns_without_limit(void)
+{
+	reach(TURN);
+	set->node_LOGIN_START_RATE = 0;
+	ask_from(8, "192.0.2.8");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.request == 8);
+	turns_pass(0);
+	CU_ASSERT(nanswers == 2 && last.request == 7 && all_gone());
+	end();
+}
+
 /* --- limits --- */
 
 /* MAXPERACCOUNTIP: one account may come from several addresses, and several accounts from one. */
@@ -2544,6 +2637,8 @@ static const struct unit_case cases[] = {
 	{ "resumed in each state", test_resumed },
 	{ "what is awaited comes", test_awaited },
 	{ "no auth worker", test_no_worker },
+	{ "turns after the start", test_turns },
+	{ "turns without a limit", test_turns_without_limit },
 	{ "a directory that takes too long", test_directory_limit },
 	{ "what the auth worker finds is no", test_wrong },
 	{ "nobody's password", test_nobody },
