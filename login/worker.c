@@ -510,16 +510,22 @@ static void add_status(struct worker *w, struct str *rows)
 	relays_each(w->env.relays, count_protocol, n);
 	for (int p = 0; p < PROTOCOL_COUNT; p++)
 		str_addf(rows, "proxied_%s=%u\n", protocols[p].name, n[p]);
-	str_addf(rows,
-	    "letting_go=%u\nlogging_in=%u\naccepted=%llu\nlogins_ok=%llu\nlogins_failed=%llu\n"
-	    "workers_full=%u\nclients_refused=%llu\nstrangers_closed=%llu\nclients_denied=%llu\n"
-	    "headers_refused=%llu\ntls_failed=%llu\n",
-	    relays_count_staying(w->env.relays), w->env.nlogins, (unsigned long long)w->accepted,
-	    (unsigned long long)authd_link_logins_ok(w->env.authd),
-	    (unsigned long long)authd_link_logins_failed(w->env.authd), acceptor_is_full(w->acceptor),
-	    (unsigned long long)acceptor_refused(w->acceptor), (unsigned long long)w->strangers.yielded,
-	    (unsigned long long)w->denied, (unsigned long long)w->headers.refused,
-	    (unsigned long long)client_tls_failures());
+	str_addf(rows, "letting_go=%u\nlogging_in=%u\nworkers_full=%u\n", relays_count_staying(w->env.relays),
+	    w->env.nlogins, acceptor_is_full(w->acceptor));
+}
+
+static void on_totals(struct role_ctx *ctx, struct control_totals *totals)
+{
+	const struct worker *w = ctx->arg;
+
+	totals->n[CONTROL_TOTAL_ACCEPTED] = w->accepted;
+	totals->n[CONTROL_TOTAL_LOGINS_OK] = authd_link_logins_ok(w->env.authd);
+	totals->n[CONTROL_TOTAL_LOGINS_FAILED] = authd_link_logins_failed(w->env.authd);
+	totals->n[CONTROL_TOTAL_REFUSED] = acceptor_refused(w->acceptor);
+	totals->n[CONTROL_TOTAL_YIELDED] = w->strangers.yielded;
+	totals->n[CONTROL_TOTAL_DENIED] = w->denied;
+	totals->n[CONTROL_TOTAL_HEADERS] = w->headers.refused;
+	totals->n[CONTROL_TOTAL_TLS_FAILED] = client_tls_failures();
 }
 
 static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument)
@@ -549,6 +555,7 @@ static const struct role_hooks hooks = {
 	.go = on_go,
 	.retire = on_retire,
 	.drain = on_drain,
+	.totals = on_totals,
 	.query = on_query,
 	.stop = on_stop,
 	.orphaned = on_orphaned,
@@ -599,6 +606,7 @@ int worker_main(const struct role_start *who, const struct login_dialect *const 
 	ev_timer_start(w->ctx.loop, &w->sweep);
 	loop_keep_time(w->ctx.loop);
 	ev_run(w->ctx.loop, 0);
+	role_totals(&w->ctx);
 	relays_let_go(w->env.relays, relays_count_staying(w->env.relays));
 	certificates_free(&w->env.certificates);
 	tls_peers_free(&w->env.tls_peers);

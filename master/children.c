@@ -270,11 +270,27 @@ static void on_userdb(struct master *m, int fd)
 	m->userdb = fd;
 }
 
+/* They are its word: a compromised one can tell any. */
+static bool on_totals(struct child *c, struct msgr *r)
+{
+	struct control_totals m;
+
+	if (!control_totals_read(r, &m))
+		return false;
+	c->totals = m;
+	return true;
+}
+
 /* False: no role of ours sends that. */
 static bool take_message(struct chan *ch, struct child *c, struct msgr *r)
 {
 	char name[32];
 
+	if (c->ended) {
+		if (r->type == CTL_TOTALS)
+			on_totals(c, r);
+		return true;
+	}
 	switch (r->type) {
 	case CTL_READY:
 		if (!msgr_end(r))
@@ -290,6 +306,8 @@ static bool take_message(struct chan *ch, struct child *c, struct msgr *r)
 	case CTL_ROWS:
 	case CTL_DONE:
 		return control_answer(c, r);
+	case CTL_TOTALS:
+		return c->post->role == ROLE_WORKER && on_totals(c, r);
 	case CTL_FULL:
 		return c->post->role == ROLE_WORKER && on_full(c, r);
 	case CTL_MISSED:
@@ -436,6 +454,17 @@ static void end_idle_key_process(struct master *m, unsigned slot)
 			give_up(p);
 }
 
+/* Those that C, which has ended, may have told last. */
+static void keep_totals(struct child *c)
+{
+	c->ended = true;
+	if (c->post->role == ROLE_WORKER && c->control != NULL)
+		chan_drain(c->control);
+	for (size_t i = 0; i < CONTROL_TOTAL_COUNT; i++)
+		c->post->m->totals.n[i] += c->totals.n[i];
+	c->totals = (struct control_totals){ .n = { 0 } };
+}
+
 static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 {
 	struct child *c = CONTAINER_OF(w, struct child, watcher);
@@ -448,6 +477,7 @@ static void on_exit_of(struct ev_loop *loop, ev_child *w, int revents UNUSED)
 	ev_child_stop(loop, w);
 	logfile_drain(); /* writes its last lines before ours */
 	say_death(c, w->rstatus);
+	keep_totals(c);
 	chan_free(&c->control);
 	control_child_gone(c);
 	unlink_child(c);

@@ -213,6 +213,18 @@ static void add_post(struct str *s, const struct post *p)
 		str_addf(s, "role\t%s\tdown\t0\t%u\t0\n", name, p->restarts);
 }
 
+/* Whatever worker has counted it: those that have ended, too. */
+static void add_totals(struct str *s)
+{
+	for (enum control_total t = 0; t < CONTROL_TOTAL_COUNT; t++) {
+		uint64_t sum = ctl.m->totals.n[t];
+
+		for (const struct child *c = ctl.m->children; c != NULL; c = c->next)
+			sum += c->totals.n[t];
+		str_addf(s, "count\t%s\t%llu\n", control_total_name(t), (unsigned long long)sum);
+	}
+}
+
 /* Lines that the tool shows or turns into JSON: word, TAB, values. */
 static void add_status(struct query *q)
 {
@@ -238,6 +250,7 @@ static void add_status(struct query *q)
 	authorities_describe(s);
 	watchdog_describe(s);
 	str_add(s, q->silent.data, q->silent.len);
+	add_totals(s);
 	counts_write(&q->counts, s);
 }
 

@@ -10,6 +10,7 @@
 #include "master/watch.h"
 #include "node/key_queue.h"
 #include "node/msg_channel.h"
+#include "node/msg_control.h"
 #include "settings/settings.h"
 
 enum master_state {
@@ -59,6 +60,8 @@ struct child {
 	enum child_clients clients;
 	enum child_notice notice;
 	struct watch watch;
+	bool ended;                   /* it is gone; what it had said last is being read */
+	struct control_totals totals; /* worker: as it has told them last */
 };
 
 struct master {
@@ -78,6 +81,7 @@ struct master {
 	struct post *posts;
 	struct child *children; /* newest first */
 	struct listeners listeners;
+	struct control_totals totals;         /* of the workers that have ended */
 	ev_timer deadline;                    /* of the start, or of the stop */
 	void (*on_started)(struct master *m); /* every role works: once */
 	void (*on_start_failed)(struct master *m, const char *why);

@@ -168,6 +168,31 @@ bool tool_rows_read(struct msgr *r, const char **text, size_t *len)
 	return msgr_end(r);
 }
 
+const char *control_total_name(enum control_total t)
+{
+	static const char *const names[] = {
+#define X(id, name) name,
+		CONTROL_TOTALS(X)
+#undef X
+	};
+
+	return names[t];
+}
+
+void control_totals_write(struct msgw *w, const struct control_totals *m)
+{
+	msgw_begin(w, CTL_TOTALS);
+	for (size_t i = 0; i < ARRAY_LEN(m->n); i++)
+		msgw_u64(w, m->n[i]);
+}
+
+bool control_totals_read(struct msgr *r, struct control_totals *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(m->n); i++)
+		m->n[i] = msgr_u64(r);
+	return msgr_end(r);
+}
+
 void control_done_write(struct msgw *w, uint32_t query, uint32_t result)
 {
 	msgw_begin(w, CTL_DONE);

@@ -73,6 +73,31 @@ bool control_rows_read(struct msgr *r, uint32_t *query, const char **text, size_
 void tool_rows_write(struct msgw *w, const char *text, size_t len);
 bool tool_rows_read(struct msgr *r, const char **text, size_t *len);
 
+/* CTL_TOTALS: what a login worker has counted since its start, when it has changed: with the answers to "status" and
+ * CTL_PING, and at its end. The master adds up those of all workers, also of those that have ended. The columns: name,
+ * name in `waypost status`. */
+#define CONTROL_TOTALS(X) \
+	X(ACCEPTED, "accepted") \
+	X(LOGINS_OK, "logins_ok") \
+	X(LOGINS_FAILED, "logins_failed") \
+	X(REFUSED, "clients_refused") \
+	X(YIELDED, "strangers_closed") \
+	X(DENIED, "clients_denied") \
+	X(HEADERS, "headers_refused") \
+	X(TLS_FAILED, "tls_failed")
+enum control_total {
+#define X(id, name) CONTROL_TOTAL_##id,
+	CONTROL_TOTALS(X)
+#undef X
+	    CONTROL_TOTAL_COUNT
+};
+struct control_totals {
+	uint64_t n[CONTROL_TOTAL_COUNT];
+};
+const char *control_total_name(enum control_total t);
+void control_totals_write(struct msgw *w, const struct control_totals *m);
+bool control_totals_read(struct msgr *r, struct control_totals *m);
+
 /* CTL_DONE and TOOL_DONE: the end of an answer. The caller frees MESSAGE with mem_free(), in any case. */
 void control_done_write(struct msgw *w, uint32_t query, uint32_t result);
 bool control_done_read(struct msgr *r, uint32_t *query, uint32_t *result);

@@ -162,6 +162,8 @@ static void on_query(struct role_ctx *ctx, struct msgr *r)
 	if (control_query_read(r, &m)) {
 		if (strcmp(m.command, "status") == 0 && lacked_descriptors())
 			role_rows(ctx, m.query, shortage, strlen(shortage));
+		if (strcmp(m.command, "status") == 0)
+			role_totals(ctx);
 		if (ctx->hooks->query != NULL)
 			ctx->hooks->query(ctx, m.query, m.command, m.argument);
 		else
@@ -200,6 +202,7 @@ static void on_plain(struct role_ctx *ctx, struct msgr *r)
 		else
 			role_ready(ctx);
 	} else if (type == CTL_PING) {
+		role_totals(ctx);
 		msgw_begin(&out, CTL_PONG);
 		send_control(ctx);
 	} else if (type == CTL_RETIRE) {
@@ -430,6 +433,20 @@ void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t le
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result)
 {
 	control_done_write(&out, query, result);
+	send_control(ctx);
+}
+
+void role_totals(struct role_ctx *ctx)
+{
+	struct control_totals now = { .n = { 0 } };
+
+	if (ctx->hooks->totals == NULL)
+		return;
+	ctx->hooks->totals(ctx, &now);
+	if (memcmp(&now, &ctx->totals, sizeof(now)) == 0)
+		return;
+	ctx->totals = now;
+	control_totals_write(&out, &now);
 	send_control(ctx);
 }
 

@@ -6,6 +6,7 @@
 
 #include "lib/chan.h"
 #include "node/msg_channel.h"
+#include "node/msg_control.h"
 #include "node/msg_key.h"
 #include "settings/settings.h"
 
@@ -26,6 +27,7 @@ struct role_ctx {
 	double flushed;       /* loop time of the last time */
 	const struct role_hooks *hooks;
 	void *arg;
+	struct control_totals totals; /* that the master was told last */
 };
 
 /* A role's reactions to messages of the master. If a member is NULL: channel, listen, key, trust: the descriptor is
@@ -43,6 +45,8 @@ struct role_hooks {
 	void (*drain)(struct role_ctx *ctx, bool on);
 	/* ctx->set already has the new settings; OLD is freed after the call. */
 	void (*settings)(struct role_ctx *ctx, const struct settings *old);
+	/* Writes what it has counted until now to TOTALS. NULL: it counts nothing of that kind. */
+	void (*totals)(struct role_ctx *ctx, struct control_totals *totals);
 	void (*query)(struct role_ctx *ctx, uint32_t query, const char *command, const char *argument);
 	void (*stop)(struct role_ctx *ctx);
 	/* CTL_KEY, CTL_KEY_GONE: the callee owns FD. -1: it was lost, and the master will send all of it again. */
@@ -68,6 +72,8 @@ void role_rows(struct role_ctx *ctx, uint32_t query, const char *text, size_t le
 void role_done(struct role_ctx *ctx, uint32_t query, uint32_t result);
 /* For workers: tells the master CTL_FULL. */
 void role_full(struct role_ctx *ctx, bool full);
+/* Tells the master what hooks.totals has, unless it knows: at the end of a role that has this hook. */
+void role_totals(struct role_ctx *ctx);
 /* For auth workers: tells the master CTL_USERDB, with a duplicate of FD unless -1. */
 void role_userdb(struct role_ctx *ctx, int fd);
 /* For key processes: tells the master CTL_KEY_NEWS. */

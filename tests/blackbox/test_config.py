@@ -196,6 +196,46 @@ def test_status(pool):
     assert isinstance(json.loads(result.stdout), dict)
 
 
+def test_what_workers_count_outlives_them(pool):
+    """Neither lost nor counted twice: while an old worker finishes its sessions after a reload, when it has ended, and after a kill."""
+    node, anna, berta = pool.node("127.0.0.1"), pool.accounts["anna@example.com"], pool.accounts["berta@example.com"]
+
+    def totals():
+        return {k: node.status()["counts"][k] for k in ("accepted", "logins_ok", "logins_failed")}
+
+    def work():
+        for name, password in ((anna.name, anna.password), (anna.name, "wrong"), (anna.name, anna.password)):
+            with Imap("127.0.0.1", pool.imap_port) as c:
+                c.login(name, password)
+    before = totals()
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(berta)
+        work()
+        want = {"accepted": before["accepted"] + 4, "logins_ok": before["logins_ok"] + 3, "logins_failed": before["logins_failed"] + 1}
+        wait_for("all are counted", lambda: totals() == want)
+        old = node.pids("worker")
+        assert node.tool("reload").returncode == 0
+        c.ok("NOOP")
+        left = wait_for("the other old ones have ended", lambda: len(set(node.pids("worker")) & set(old)) == 1 and set(node.pids("worker")) & set(old))
+        assert totals() == want
+        work()
+        want = {"accepted": want["accepted"] + 3, "logins_ok": want["logins_ok"] + 2, "logins_failed": want["logins_failed"] + 1}
+        wait_for("these, too", lambda: totals() == want)
+    wait_for("the last old one has ended", lambda: not left & set(node.pids("worker")))
+    assert totals() == want
+    work()  # told with their last words: nobody asks before
+    old = node.pids("worker")
+    assert node.tool("reload").returncode == 0
+    wait_for("the old ones have ended", lambda: not set(old) & set(node.pids("worker")))
+    want = {"accepted": want["accepted"] + 3, "logins_ok": want["logins_ok"] + 2, "logins_failed": want["logins_failed"] + 1}
+    assert totals() == want
+    node.expect_dirty = True
+    new = node.pids("worker")
+    os.kill(new[0], signal.SIGKILL)
+    wait_for("there is another", lambda: new[0] not in node.pids("worker") and len(node.pids("worker")) == len(new))
+    assert totals() == want
+
+
 def test_status_of_a_node_that_is_down(make_pool):
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
     result = p.nodes[0].tool("status")

@@ -32,6 +32,7 @@ static bool read_channel(struct msgr *r) { return control_channel_read(r, spare)
 static bool read_listen(struct msgr *r) { return control_listen_read(r, spare); }
 static bool read_unlisten(struct msgr *r) { return control_unlisten_read(r, spare); }
 static bool read_switch(struct msgr *r) { return control_switch_read(r, spare); }
+static bool read_totals(struct msgr *r) { return control_totals_read(r, spare); }
 static bool read_missed(struct msgr *r) { return control_missed_read(r, spare); }
 static bool read_query(struct msgr *r) { return control_query_read(r, spare); }
 static bool read_command(struct msgr *r) { return tool_command_read(r, spare); }
@@ -207,6 +208,8 @@ static void test_cut(void)
 	check(CTL_DRAIN, read_switch, "CTL_DRAIN");
 	control_missed_write(&w, &(struct control_missed){ CTL_LISTEN, { ROLE_WORKER, 1, 0 } });
 	check(CTL_MISSED, read_missed, "CTL_MISSED");
+	control_totals_write(&w, &(struct control_totals){ .n = { 1, UINT64_MAX } });
+	check(CTL_TOTALS, read_totals, "CTL_TOTALS");
 	control_unfit_write(&w, 2, 3);
 	check(CTL_UNFIT, read_unfit, "CTL_UNFIT");
 	control_query_write(&w, 9, "kick", "u@example.com");
