@@ -353,8 +353,9 @@ static bool are_queued(const struct master *m)
 }
 
 /* What did not change since the check before is whole, but for files that are replaced one after the other with time
- * in between: they do not fit together then, are refused, and get one more check. */
-static void advance(const struct master *m, struct certificate *c)
+ * in between: they do not fit together then, are refused, and get one more check. QUEUED: key processes have not been
+ * passed everything yet that the check before had to pass. */
+static void advance(const struct master *m, struct certificate *c, bool queued)
 {
 	if (c->state == CHANGED) {
 		give_number(c);
@@ -362,7 +363,7 @@ static void advance(const struct master *m, struct certificate *c)
 		pass_to_all(m, c);
 		c->state = TRIED;
 		c->waited = 0;
-	} else if (c->state == TRIED && are_queued(m) && c->waited < TRIAL_CHECKS) {
+	} else if (c->state == TRIED && queued && c->waited < TRIAL_CHECKS) {
 		c->waited++;
 	} else if (c->state == TRIED) {
 		if (cert_news_end_trial(c->number))
@@ -374,11 +375,13 @@ static void advance(const struct master *m, struct certificate *c)
 static void on_check(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED)
 {
 	const struct master *m = t->data;
+	bool queued;
 
 	look(m, false);
+	queued = are_queued(m); /* before this check passes any */
 	for (struct certificate *c = first; c != NULL; c = c->hh_use.next)
 		if (c->found && !c->fresh)
-			advance(m, c);
+			advance(m, c, queued);
 	cert_news_tick((int64_t)time(NULL));
 }
 

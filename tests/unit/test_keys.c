@@ -155,8 +155,8 @@ static void test_renewal(void)
 	expect_told("afresh a b all begin");
 	find("a")->state = CHANGED;
 	find("b")->state = CHANGED;
-	advance(&m, find("a"));
-	advance(&m, find("b"));
+	advance(&m, find("a"), are_queued(&m));
+	advance(&m, find("b"), are_queued(&m));
 	CU_ASSERT(keys_are_waiting(&child));
 	expect_told("more a b all begin"); /* which children_begin() has done */
 	teardown();
@@ -169,20 +169,35 @@ static void test_trial(void)
 	keys_begin(&child);
 	expect_told("afresh a all begin");
 	find("a")->state = CHANGED;
-	advance(&m, find("a"));
-	advance(&m, find("a"));
+	advance(&m, find("a"), are_queued(&m));
+	advance(&m, find("a"), are_queued(&m));
 	CU_ASSERT_EQUAL(find("a")->state, TRIED);
 	expect_told("more a all begin");
-	advance(&m, find("a"));
+	advance(&m, find("a"), are_queued(&m));
 	CU_ASSERT_EQUAL(find("a")->state, SETTLED);
 	expect_told("more a all begin");
 	find("a")->state = CHANGED;
 	for (int i = 0; i < 1 + TRIAL_CHECKS; i++)
-		advance(&m, find("a"));
+		advance(&m, find("a"), are_queued(&m));
 	CU_ASSERT_EQUAL(find("a")->state, TRIED);
-	advance(&m, find("a"));
+	advance(&m, find("a"), are_queued(&m));
 	CU_ASSERT_EQUAL(find("a")->state, SETTLED);
 	expect_told("more a a all begin");
+	teardown();
+}
+
+/* Several that change at once do not wait for each other. */
+static void test_trials_at_once(void)
+{
+	setup(2);
+	keys_begin(&child);
+	expect_told("afresh a b all begin");
+	find("a")->state = find("b")->state = CHANGED;
+	on_check(m.loop, &check, 0);
+	expect_told("more a b all begin");
+	on_check(m.loop, &check, 0);
+	CU_ASSERT(find("a")->state == SETTLED && find("b")->state == SETTLED);
+	expect_told("more a b all begin");
 	teardown();
 }
 
@@ -196,7 +211,7 @@ static void test_lack(void)
 	CU_ASSERT(keys_are_waiting(&child));
 	sends_left = UINT_MAX;
 	find("c")->state = CHANGED;
-	advance(&m, find("c"));
+	advance(&m, find("c"), are_queued(&m));
 	expect_told("");
 	keys_repeat(&child);
 	expect_told("afresh a b c all begin");
@@ -226,6 +241,7 @@ static const struct unit_case cases[] = {
 	{ "a key process begins", test_begin },
 	{ "a renewal", test_renewal },
 	{ "a trial", test_trial },
+	{ "trials at once", test_trials_at_once },
 	{ "descriptors run out", test_lack },
 	{ "watched before it begins", test_watched_before_it_begins },
 	{ NULL, NULL },
