@@ -31,7 +31,7 @@ struct stamp {
 
 /* As long as key processes have others to read first, a trial lasts on, for so many checks at most: one of them may be
  * stopped. */
-enum { TRIAL_CHECKS = 4 };
+enum { TRIAL_CHECKS = 2 };
 
 enum state {
 	CHANGED, /* and may still: passed when a check finds it as the one before */
