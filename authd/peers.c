@@ -55,6 +55,7 @@ struct peer_health {
 	double began;    /* of the attempt that has shown that it is busy or down */
 	double answered; /* the last time; 0: never */
 	double worked;   /* the last time that it took a login, or rejected a password; 0: never */
+	unsigned room;   /* peers_room() of one that has come back; 0: it has not */
 	uint64_t by;     /* who has said last that it is down */
 	uint64_t doubted;
 	double doubted_until;
@@ -292,8 +293,10 @@ static void not_down(struct peer_health *h, uint64_t by, double now)
 		h->doubted_until = now + PEERS_DOUBT_SECONDS;
 	}
 	forget_logins(&h->slow);
-	if (h->state == PEER_STATE_DOWN)
+	if (h->state == PEER_STATE_DOWN) {
 		h->state = PEER_STATE_UP;
+		h->room = PEERS_WELCOME;
+	}
 	h->answered = MAX(h->answered, now);
 	say_over(h, true, now);
 }
@@ -307,6 +310,8 @@ void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, 
 	not_down(h, by, now);
 	forget_logins(&h->refused);
 	h->state = PEER_STATE_UP;
+	if (h->room != 0 && ++h->room >= PEERS_MOST)
+		h->room = 0;
 	h->worked = MAX(h->worked, now);
 	say_free(h, true, now);
 }
@@ -402,6 +407,14 @@ bool peers_busy(struct peers *p, const struct peer_service *s, double now)
 	struct health_key key;
 
 	return is_in(find_health(p, s, &key), PEER_STATE_BUSY, now);
+}
+
+unsigned peers_room(struct peers *p, const struct peer_service *s)
+{
+	struct health_key key;
+	const struct peer_health *h = find_health(p, s, &key);
+
+	return h != NULL && h->room != 0 ? h->room : PEERS_MOST;
 }
 
 bool peers_suspect(struct peers *p, const struct peer_service *s)

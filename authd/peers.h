@@ -36,6 +36,7 @@ void peers_resolved(struct peers *p, const char *host, enum name_answer answer, 
  * a temporary failure, after a good greeting counts only together with those of other accounts. Nor is one login
  * worker's: if a peer that BY, one of them, has called down answers another one, nothing that BY says against it counts
  * for PEERS_DOUBT_SECONDS. */
+enum { PEERS_WELCOME = 20, PEERS_MOST = 1000 };
 enum { PEERS_SLOW_ACCOUNTS = 3, PEERS_SLOW_SECONDS = 60, PEERS_DOUBT_SECONDS = 600 };
 
 struct peer_service {
@@ -64,6 +65,9 @@ void peers_tick(struct peers *p, double now);
 bool peers_down(struct peers *p, const struct peer_service *s, double now);
 /* It said less than the down time ago that it takes no logins now. */
 bool peers_busy(struct peers *p, const struct peer_service *s, double now);
+/* How many logins may be pending at once at that peer. One that was down gets PEERS_WELCOME at first, and one more with
+ * each answer, so they double while it keeps up, until there are PEERS_MOST: all who waited for it come at once. */
+unsigned peers_room(struct peers *p, const struct peer_service *s);
 /* It failed or was busy at the last attempt: a success must be reported. */
 bool peers_suspect(struct peers *p, const struct peer_service *s);
 /* Number of services that are down, and their texts "ip:port" separated by blanks, with "(starttls)" or "(implicit)"

@@ -19,7 +19,7 @@
 enum {
 	/* Logins that may be pending at one peer at a time: in all, and of one account. No peer serves more in time;
 	 * logins that go in circles are all of one account. */
-	PEER_CROWD_MAX = 1000,
+	PEER_CROWD_MAX = PEERS_MOST,
 	ACCOUNT_CROWD_MAX = 20,
 	CROWD_PATIENCE = 2, /* seconds that a login waits for room there while none arrives */
 	/* Seconds on top of PROXY_TIMEOUT that an account is refused: by then none of its logins is pending. */
@@ -242,6 +242,12 @@ static bool is_weaker(const struct route *r, unsigned i)
 	return false;
 }
 
+/* What becomes of the next login there matters for others. */
+static bool awaits_success(struct peers *peers, const struct peer_service *s)
+{
+	return peers_suspect(peers, s) || peers_room(peers, s) < PEERS_MOST;
+}
+
 /* Adds what is known of host I, which is not this node. False: it is the next to be tried, and its address must be
  * waited for. */
 static bool add_host(struct request *rq, unsigned i, struct choice *c)
@@ -279,7 +285,7 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	for (unsigned k = 0; k < n; k++) {
 		const struct peer_service s = { rq->q.protocol, (enum peer_tls)h->tls, addr[k] };
 
-		c->up->report_success = c->up->report_success || peers_suspect(peers, &s);
+		c->up->report_success = c->up->report_success || awaits_success(peers, &s);
 		add_target(targets_like(rq, c, &s), h->name, &addr[k], s.tls);
 	}
 	return true;
@@ -349,6 +355,16 @@ static enum request_state refuse_crowded(struct request *rq, const struct auth_t
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
 
+/* Refuses a login to T, which has just come back and answers no more than it has. */
+static enum request_state refuse_welcome(struct request *rq, const struct auth_target *t, unsigned all)
+{
+	char reason[AUTH_REASON_MAX];
+
+	snprintf(reason, sizeof(reason),
+	    "mailhost %s has just come back, and %u logins are pending there: more follow as it answers", t->host, all);
+	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
+}
+
 /* May RQ go to R's first target? GRANT; or so many logins are pending there that it waits, or is refused. Counted
  * hops end a circle of nodes; but a server that is not ours may send logins back as if they were new. */
 static enum request_state find_room(struct request *rq, const struct auth_reply *r)
@@ -357,6 +373,8 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	const struct auth_target *t = &r->target[0];
 	unsigned mine = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
 	unsigned all = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, NULL), arrived;
+	const struct peer_service service = { rq->q.protocol, (enum peer_tls)t->tls, t->addr };
+	unsigned room = peers_room(a->peers, &service);
 	char reason[AUTH_REASON_MAX];
 	double now = clock_now();
 
@@ -367,7 +385,7 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 		    t->host);
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
-	if (mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX) {
+	if (mine < ACCOUNT_CROWD_MAX && all < room) {
 		rq->room_since = 0;
 		return REQUEST_GRANT;
 	}
@@ -379,7 +397,8 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	}
 	if (loop_now() - rq->room_since < CROWD_PATIENCE && a->nfor_room < FOR_ROOM_MAX)
 		return REQUEST_ROOM;
-	return refuse_crowded(rq, t, mine, all, now);
+	return mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX ? refuse_welcome(rq, t, all) :
+	                                                          refuse_crowded(rq, t, mine, all, now);
 }
 
 /* --- credentials for the peer --- */
@@ -494,7 +513,7 @@ static enum request_state to_local_server(struct request *rq)
 		mem_wipe(r->peer_password, sizeof(r->peer_password)); /* it may wait for long */
 		return next;
 	}
-	r->report_success = peers_suspect(rq->worker->a->peers, &service);
+	r->report_success = awaits_success(rq->worker->a->peers, &service);
 	r->peer_ms = time_for_peers(rq);
 	r->ttl = hops_left(rq);
 	return REQUEST_GRANT;

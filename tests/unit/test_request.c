@@ -1268,6 +1268,43 @@ static void test_room_at_a_slow_peer(void)
 	end();
 }
 
+/* A peer that was down is not run over by all who waited for it: few go there at first, more with each answer. Those
+ * that find no room are refused, but nobody is blocked, as it is no circle. */
+static void test_room_at_a_peer_that_came_back(void)
+{
+	struct net_addr peer;
+	char user[16];
+
+	begin();
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.7", PEER_PORT));
+	peers_failed(a.peers, service(PROTOCOL_IMAP, &peer), 1, clock_now(), clock_now());
+	CU_ASSERT_EQUAL(peers_room(a.peers, service(PROTOCOL_IMAP, &peer)), PEERS_MOST);
+	peers_answered(a.peers, service(PROTOCOL_IMAP, &peer), 1, clock_now());
+	CU_ASSERT_EQUAL(peers_room(a.peers, service(PROTOCOL_IMAP, &peer)), PEERS_WELCOME + 1);
+	for (uint64_t id = 1; id <= PEERS_WELCOME + 1; id++) {
+		snprintf(user, sizeof(user), "u%u", (unsigned)id);
+		reg_add_pending(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, user, 0), "192.0.2.7",
+		    service(PROTOCOL_IMAP, &peer), 1, clock_now() + 100);
+	}
+	ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
+	turn();
+	CU_ASSERT(nanswers == 0 && a.nfor_room == 1);
+	a.for_room->room_since -= 10;
+	for (int i = 0; i < 1000 && nanswers == 0; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_UNAVAILABLE);
+	CU_ASSERT_PTR_NOT_NULL(strstr(last.reason, "has just come back"));
+	CU_ASSERT_FALSE(reg_is_blocked(a.reg, PROTOCOL_IMAP, "192.0.2.7", PEER_PORT, "jo", clock_now()));
+	/* One answer makes room for one more; it is asked to tell of its success, as there is still a limit. */
+	peers_answered(a.peers, service(PROTOCOL_IMAP, &peer), 1, clock_now());
+	ask(8, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.report_success);
+	for (int i = 0; i < PEERS_MOST; i++)
+		peers_answered(a.peers, service(PROTOCOL_IMAP, &peer), 1, clock_now());
+	CU_ASSERT_EQUAL(peers_room(a.peers, service(PROTOCOL_IMAP, &peer)), PEERS_MOST);
+	end();
+}
+
 /* We were stopped while a login waited for room: what has arrived at the peer meanwhile is not read yet. */
 static void test_room_after_stop(void)
 {
@@ -2676,6 +2713,7 @@ static const struct unit_case cases[] = {
 	{ "a local server, and the option replicated", test_local_server_of_replicated },
 	{ "an address that never comes", test_address_timer },
 	{ "room at a slow peer", test_room_at_a_slow_peer },
+	{ "room at a peer that came back", test_room_at_a_peer_that_came_back },
 	{ "a stop while one waits for room", test_room_after_stop },
 	{ "too many wait for room", test_held_full },
 	{ "a hash is computed once", test_hash_once },
