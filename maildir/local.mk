@@ -22,6 +22,7 @@ maildir_libmaildir_a_SOURCES = \
 	maildir/md_stamp.c maildir/md_stamp.h \
 	maildir/md_state.c maildir/md_state.h \
 	maildir/md_subscribe.c maildir/md_subscribe.h \
+	maildir/md_track.c maildir/md_track.h \
 	maildir/md_tree.c maildir/md_tree.h \
 	maildir/md_uidlist.c maildir/md_uidlist.h \
 	maildir/md_watch.c maildir/md_watch.h

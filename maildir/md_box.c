@@ -16,8 +16,9 @@
 #include "maildir/md_name.h"
 #include "maildir/md_parsed.h"
 #include "maildir/md_scan.h"
+#include "maildir/md_track.h"
 
-enum { COUNT_BUF = 65536 };
+enum { COUNT_BUF = 65536, TRACK_TRIES = 3 };
 
 /* Makes a box of FOLDER with nothing read yet. */
 static enum md_err make_box(struct md_root *r, const char *folder, bool readonly, struct md_box **box_out)
@@ -106,6 +107,7 @@ void md_box_close(struct md_box **boxp)
 	if (box == NULL)
 		return;
 	md_parsed_end(box);
+	md_track_end(box);
 	md_cache_save(box);
 	for (size_t i = 0; i < box->n; i++)
 		msg_fini(box, &box->msgs[i]);
@@ -137,15 +139,38 @@ bool md_box_renamed(struct md_box *box, const char *folder)
 	return box->uidvalidity != before;
 }
 
+/* Records what changed. If others have recorded what the view does not show yet, it is brought up to that. */
+static enum md_err record(struct md_box *box, struct md_changes *ch)
+{
+	enum md_err e = MD_OK;
+
+	for (int i = 0; e == MD_OK && i < TRACK_TRIES; i++) {
+		if (i != 0)
+			e = md_scan(box, false, ch);
+		md_track_caught_up(box);
+		if (e == MD_OK)
+			e = md_track_record(box);
+		if (!box->track->behind)
+			break;
+	}
+	return e;
+}
+
 enum md_err md_box_sync(struct md_box *box, struct md_changes *ch)
 {
+	bool changed = !md_scan_unchanged(box);
+	enum md_err e = MD_OK;
+
 	memset(ch, 0, sizeof(*ch));
-	if (md_scan_unchanged(box)) {
+	if (changed) {
+		e = md_scan(box, false, ch);
+	} else {
 		ch->flagged = box->flagged;
 		box->flagged = 0;
-		return MD_OK;
 	}
-	return md_scan(box, false, ch);
+	if (e == MD_OK && box->track != NULL && (changed || md_track_is_due(box)))
+		e = record(box, ch);
+	return e;
 }
 
 size_t md_box_drop_gone(struct md_box *box, void (*fn)(uint32_t seq, uint32_t uid, void *arg), void *arg)
@@ -274,6 +299,13 @@ bool md_box_take_changed(struct md_box *box, size_t i)
 const char *md_box_file_name(const struct md_box *box, size_t i)
 {
 	return box->msgs[i].name;
+}
+
+time_t md_box_save_date(const struct md_box *box, size_t i)
+{
+	uint64_t t = md_name_time(box->msgs[i].name);
+
+	return t <= INT32_MAX * UINT64_C(16) ? (time_t)t : 0;
 }
 
 uint32_t md_box_count_keywords(const struct md_box *box)
@@ -674,6 +706,8 @@ enum md_err md_box_flush(struct md_box *box)
 			    "file system",
 			    dirs[i].sub, md_folder_text(box->folder));
 	}
+	if (e == MD_OK && box->track != NULL)
+		e = md_track_record(box);
 	return md_folder_gone(box->root, box->fd, box->folder, e);
 }
 

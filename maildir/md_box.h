@@ -139,6 +139,30 @@ enum md_err md_box_expunge(struct md_box *box, size_t i) MUST_CHECK;
  * undone. */
 enum md_err md_box_flush(struct md_box *box) MUST_CHECK;
 
+/* --- modification sequences (RFC 7162) and the mailbox id (RFC 8474) --- */
+
+/* From now on the changes of BOX have sequences: a first md_box_sync() is part of it (CH as there), and each later one
+ * and each md_box_flush() records what changed, whoever changed it, on disk. waypoststate is made if there is none. A
+ * session that never calls this pays nothing, and its changes get theirs from the next that does.
+ * MD_OK, also if BOX is tracked already; MD_READONLY, MD_PERM, MD_FULL, MD_LIMIT: nothing can be recorded here (IMAP:
+ * NOMODSEQ), and BOX is as before; else as md_box_sync(). */
+enum md_err md_box_track(struct md_box *box, struct md_changes *ch) MUST_CHECK;
+/* For a tracked box: the highest sequence. Of all changes up to it, by whomever, the view has all. */
+uint64_t md_box_highest_modseq(const struct md_box *box);
+/* The sequence of the last change of message I; 0: it has changed, and that is not recorded yet. */
+uint64_t md_box_modseq(const struct md_box *box, size_t i);
+typedef void md_uids_fn(uint32_t first, uint32_t last, void *arg);
+/* Calls FN with ranges of UIDs, ascending: all that a client can know that had this sequence as its highest, and that
+ * are not there. If SINCE is older than what is known, all UIDs that are not there. */
+void md_box_expunged_since(const struct md_box *box, uint64_t since, md_uids_fn *fn, void *arg);
+
+enum { MD_MAILBOX_ID_SIZE = 34 };
+/* The id of FOLDER, a text: random, made when first asked for; it stays when the folder is renamed.
+ * MD_OK; MD_BADNAME, MD_NOFOLDER, MD_PERM, MD_READONLY, MD_FULL, MD_BUSY, MD_IO: there is none. */
+enum md_err md_mailbox_id(struct md_root *r, const char *folder, char id[MD_MAILBOX_ID_SIZE]) MUST_CHECK;
+/* When message I was saved in this folder (RFC 8514), as its file's name tells; 0: not known. */
+time_t md_box_save_date(const struct md_box *box, size_t i);
+
 struct md_status {
 	uint32_t messages, recent, unseen, uidnext, uidvalidity;
 };

@@ -73,6 +73,7 @@ struct md_box {
 	size_t learned; /* dates and sizes that it does not have yet */
 	char *names;    /* those that came from it, in one piece; NULL: none */
 	size_t names_bytes;
+	struct md_track *track;   /* of md_track.c; NULL: nobody has asked for sequences */
 	struct md_parsed *parsed; /* of md_parsed.c, during a command; NULL: nothing was asked */
 };
 

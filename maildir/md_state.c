@@ -37,8 +37,16 @@ struct block {
 	uint64_t sum; /* of what is before it, and of the entries */
 };
 
+void md_state_drop_file(struct md_state *s)
+{
+	if (s->ino != 0)
+		close(s->fd);
+	s->ino = 0;
+}
+
 void md_state_fini(struct md_state *s)
 {
+	md_state_drop_file(s);
 	mem_free(&s->e);
 	memset(s, 0, sizeof(*s));
 }
@@ -289,8 +297,11 @@ bool md_state_parse_bytes(struct md_state *s, const char *p, size_t len, bool mo
 
 /* --- reading --- */
 
-static void note_file(struct md_state *s, const struct stat *st)
+/* FD, which ST describes, is the file now. */
+static void note_file(struct md_state *s, int fd, const struct stat *st)
 {
+	md_state_drop_file(s);
+	s->fd = fd;
 	s->dev = st->st_dev;
 	s->ino = st->st_ino;
 	s->size = (uint64_t)st->st_size;
@@ -310,53 +321,83 @@ bool md_state_is_same(int dirfd, const struct md_state *s)
 }
 
 /* Reads the file FD, which ST describes, from where it was read before, if it has only grown. */
-static bool take_file(struct md_state *s, int fd, const struct stat *st)
+static enum md_state_read take_file(struct md_state *s, int fd, const struct stat *st)
 {
 	bool more = is_same_file(s, st) && s->uidvalidity != 0 && s->size < (uint64_t)st->st_size, ok;
 	size_t len = (size_t)st->st_size - (more ? (size_t)s->size : 0);
 	uint64_t highest = s->highest;
-	char *text;
+	ssize_t n = -1;
+	char *text = mem_grow(NULL, len + 1);
 
-	if (!more) {
+	if (lseek(fd, st->st_size - (off_t)len, SEEK_SET) >= 0)
+		n = fd_read_all(fd, text, len);
+	if (n >= 0 && !more) {
 		md_state_fini(s);
 		s->highest = highest;
 	}
-	text = mem_grow(NULL, len + 1);
-	ok = lseek(fd, st->st_size - (off_t)len, SEEK_SET) >= 0 && fd_read_all(fd, text, len) == (ssize_t)len &&
-	    md_state_parse_bytes(s, text, len, more);
+	ok = n == (ssize_t)len && md_state_parse_bytes(s, text, len, more);
 	mem_free(&text);
-	return ok;
+	return n < 0 ? MD_STATE_FAILED : ok ? MD_STATE_READ : MD_STATE_DAMAGED;
 }
 
-enum md_state_read md_state_read(struct md_root *r, int dirfd, const char *folder, struct md_state *s)
+/* What is there, opened as FD: -1 with errno if it cannot be. */
+static enum md_state_read take(struct md_state *s, int dirfd, int fd, struct stat *st)
 {
-	int fd = openat(dirfd, MD_STATE_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	enum md_state_read how = MD_STATE_DAMAGED;
-	struct stat st;
+	if (fd < 0)
+		return errno == ENOENT ? MD_STATE_NONE : errno == ELOOP ? MD_STATE_DAMAGED : MD_STATE_FAILED;
+	if (fstat(fd, st) != 0)
+		return MD_STATE_FAILED;
+	if (!md_cache_is_ours(dirfd, st) || st->st_size > MD_STATE_FILE_MAX)
+		return MD_STATE_DAMAGED;
+	if (is_same_file(s, st) && s->size == (uint64_t)st->st_size)
+		return MD_STATE_SAME;
+	return take_file(s, fd, st);
+}
 
-	if (fd < 0 && errno == ENOENT) {
-		s->ino = 0;
-		return MD_STATE_NONE;
-	}
-	if (fd >= 0 && fstat(fd, &st) == 0 && md_cache_is_ours(dirfd, &st) && st.st_size <= MD_STATE_FILE_MAX) {
-		if (is_same_file(s, &st) && s->size == (uint64_t)st.st_size)
-			how = MD_STATE_SAME;
-		else if (take_file(s, fd, &st))
-			how = MD_STATE_READ;
-	}
-	if (fd >= 0)
-		close(fd);
-	if (how == MD_STATE_READ)
-		note_file(s, &st);
-	if (how != MD_STATE_DAMAGED)
-		return how;
-	s->ino = 0; /* whatever comes next is read wholly */
+static void say_damaged(struct md_root *r, const char *folder)
+{
 	if (!r->said_state)
 		log_warn("%.120s: " MD_STATE_FILE " of folder %s is damaged, or not ours, or of another version: it is "
 		         "made anew, and mail programs that synchronise will look at the whole folder once",
 		    r->path, md_folder_text(folder));
 	r->said_state = true;
+}
+
+enum md_state_read md_state_read(struct md_root *r, int dirfd, const char *folder, struct md_state *s)
+{
+	int fd = openat(dirfd, MD_STATE_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	enum md_state_read how = take(s, dirfd, fd, &st);
+
+	if (how == MD_STATE_FAILED)
+		md_fail(r, MD_IO, errno, "cannot read " MD_STATE_FILE " of folder %s", md_folder_text(folder));
+	if (how == MD_STATE_READ)
+		note_file(s, fd, &st);
+	else if (fd >= 0)
+		close(fd);
+	if (how == MD_STATE_NONE || how == MD_STATE_DAMAGED)
+		md_state_drop_file(s);
+	if (how == MD_STATE_DAMAGED)
+		say_damaged(r, folder);
 	return how;
+}
+
+bool md_state_read_id(int dirfd, uint64_t id[2])
+{
+	int fd = openat(dirfd, MD_STATE_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char text[sizeof(struct header)];
+	struct md_state s = { 0 };
+	struct stat st;
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = fstat(fd, &st) == 0 && md_cache_is_ours(dirfd, &st) &&
+	    fd_read_all(fd, text, sizeof(text)) == sizeof(text) && take_header(&s, text, sizeof(text));
+	close(fd);
+	id[0] = s.id[0];
+	id[1] = s.id[1];
+	return ok && (s.id[0] != 0 || s.id[1] != 0);
 }
 
 /* --- writing --- */
@@ -367,17 +408,21 @@ static enum md_err write_failed(struct md_root *r, const char *folder, int err)
 	    "cannot write " MD_STATE_FILE " of folder %s", md_folder_text(folder));
 }
 
-/* Puts TEXT in the place of the file, synced. 0, or -1 with errno. */
+/* Puts TEXT in the place of the file, synced. Its descriptor, or -1 with errno. */
 static int put_file(struct md_root *r, int dirfd, const struct str *text, struct stat *st)
 {
+	int fd = -1;
+
 	if (md_replace_private(r, dirfd, MD_STATE_FILE, text, st) != 0)
 		return -1;
-	if (md_cache_is_ours(dirfd, st))
-		return md_sync_dir(dirfd, ".");
-	/* A mount gives files an owner or a mode of its own: no reader would believe it. */
-	unlinkat(dirfd, MD_STATE_FILE, 0);
-	errno = EPERM;
-	return -1;
+	if (!md_cache_is_ours(dirfd, st)) {
+		/* A mount gives files an owner or a mode of its own: no reader would believe it. */
+		unlinkat(dirfd, MD_STATE_FILE, 0);
+		errno = EPERM;
+	} else if (md_sync_dir(dirfd, ".") == 0) {
+		fd = openat(dirfd, MD_STATE_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	}
+	return fd;
 }
 
 enum md_err md_state_write(struct md_root *r, int dirfd, const char *folder, struct md_state *s)
@@ -385,6 +430,7 @@ enum md_err md_state_write(struct md_root *r, int dirfd, const char *folder, str
 	struct str text = STR_INIT;
 	struct stat st;
 	enum md_err e = MD_OK;
+	int fd;
 
 	while (s->id[0] == 0 && s->id[1] == 0)
 		rnd_bytes(s->id, sizeof(s->id));
@@ -393,10 +439,10 @@ enum md_err md_state_write(struct md_root *r, int dirfd, const char *folder, str
 	if (text.len > MD_STATE_FILE_MAX)
 		e = md_fail(r, MD_LIMIT, 0, "folder %s has too many messages for " MD_STATE_FILE,
 		    md_folder_text(folder));
-	else if (put_file(r, dirfd, &text, &st) != 0)
+	else if ((fd = put_file(r, dirfd, &text, &st)) < 0)
 		e = write_failed(r, folder, errno);
 	else
-		note_file(s, &st);
+		note_file(s, fd, &st);
 	str_fini(&text);
 	return e;
 }
@@ -438,6 +484,7 @@ static enum md_err add_anew(struct md_root *r, int dirfd, const char *folder, st
 	struct md_state all = *s;
 	enum md_err err;
 
+	all.ino = 0;
 	all.e = mem_array(s->n, sizeof(*all.e));
 	if (s->n != 0)
 		memcpy(all.e, s->e, s->n * sizeof(*all.e));

@@ -46,19 +46,25 @@ struct md_state {
 	size_t n, n_gone;
 	struct md_state_entry *e; /* by UID */
 	uint64_t dev, ino, size;  /* of the file as it was read, or zeros */
+	int fd;                   /* of it, if there is an INO: kept open so that no other file gets its inode number */
 };
 
 enum md_state_read {
 	MD_STATE_SAME, /* it was read before, and did not change */
 	MD_STATE_READ,
 	MD_STATE_NONE,
-	MD_STATE_DAMAGED /* or of another version or owner; it was logged. S has id and highest as far as known */
+	MD_STATE_DAMAGED, /* or of another version or owner; it was logged. S has id and highest as far as known */
+	MD_STATE_FAILED   /* it cannot be read now; R->why tells */
 };
 
 void md_state_fini(struct md_state *s);
+/* S is to be read wholly next time. */
+void md_state_drop_file(struct md_state *s);
 /* Reads the file of folder DIRFD, or what was added to it since it was read into S. With the lock held: a record that
  * is being written looks damaged. */
 enum md_state_read md_state_read(struct md_root *r, int dirfd, const char *folder, struct md_state *s) MUST_CHECK;
+/* Reads only the id. False: there is none, or it must be read wholly to know. */
+bool md_state_read_id(int dirfd, uint64_t id[2]) MUST_CHECK;
 /* True if the file is the one that S was read from or written to, and as long. */
 bool md_state_is_same(int dirfd, const struct md_state *s);
 /* The sequence for a change that is recorded now: the clock in microseconds, or above the highest. */

@@ -152,6 +152,10 @@ tests_unit_test_md_state_SOURCES = tests/unit/test_md_state.c tests/unit/file_ca
 tests_unit_test_md_state_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 tests_unit_test_md_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
 	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=mkdirat,--wrap=fdatasync,--wrap=fsync,--wrap=write
+UNIT_TESTS += tests/unit/test_md_track
+tests_unit_test_md_track_SOURCES = tests/unit/test_md_track.c tests/unit/file_calls.c tests/unit/file_calls.h
+tests_unit_test_md_track_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
+tests_unit_test_md_track_LDFLAGS = $(tests_unit_test_md_state_LDFLAGS)
 UNIT_TESTS += tests/unit/test_md_cost
 tests_unit_test_md_cost_SOURCES = tests/unit/test_md_cost.c
 tests_unit_test_md_cost_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
