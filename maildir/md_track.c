@@ -128,6 +128,18 @@ static void compare(const struct md_track *t, const struct md_state_entry *now, 
 
 /* --- recording; under the lock --- */
 
+/* The next UID, which a view that has found nothing new may not know. */
+static uint32_t uidnext_now(struct md_box *box)
+{
+	struct md_uidlist l = { 0 };
+	uint32_t uidnext = box->uidnext;
+
+	if (md_uidlist_read(box->root, box->fd, box->folder, &l) == MD_OK && l.uidvalidity == box->uidvalidity)
+		uidnext = MAX(uidnext, l.uidnext);
+	md_uidlist_fini(&l);
+	return uidnext;
+}
+
 /* Begins anew: all that is there has one sequence, of all that went before it is not known when. */
 static enum md_err begin_anew(struct md_box *box, struct md_track *t)
 {
@@ -138,7 +150,7 @@ static enum md_err begin_anew(struct md_box *box, struct md_track *t)
 	t->s.e = look(box, modseq, &t->s.n);
 	t->s.n_gone = 0;
 	t->s.uidvalidity = box->uidvalidity;
-	t->s.uidnext = box->uidnext;
+	t->s.uidnext = uidnext_now(box);
 	t->s.floor = t->s.highest = modseq;
 	e = md_state_write(box->root, box->fd, box->folder, &t->s);
 	if (e != MD_OK) { /* nobody may be told of it */
@@ -328,7 +340,7 @@ uint64_t md_box_modseq(const struct md_box *box, size_t i)
 /* Calls FN for each range of UIDs that are not there. */
 static void all_missing(const struct md_box *box, md_uids_fn *fn, void *arg)
 {
-	uint32_t next = 1;
+	uint32_t next = 1, end = MAX(box->uidnext, box->track->s.uidnext);
 
 	for (size_t i = 0; i < box->n; i++) {
 		if (box->msgs[i].gone)
@@ -337,8 +349,8 @@ static void all_missing(const struct md_box *box, md_uids_fn *fn, void *arg)
 			fn(next, box->msgs[i].uid - 1, arg);
 		next = box->msgs[i].uid + 1;
 	}
-	if (box->uidnext > next)
-		fn(next, box->uidnext - 1, arg);
+	if (end > next)
+		fn(next, end - 1, arg);
 }
 
 static bool is_there(const struct md_box *box, uint32_t uid)

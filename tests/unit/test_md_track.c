@@ -235,6 +235,30 @@ static void test_others(void)
 	mt_end(&t);
 }
 
+/* A message that an open session has never seen: it came and went, and then the state is lost. */
+static void test_unseen(void)
+{
+	struct md_test t;
+	struct md_root other;
+	struct md_box *a, *b;
+	uint64_t first;
+
+	begin(&t, 1);
+	CU_ASSERT_EQUAL_FATAL(md_root_init(&other, t.dir), MD_OK);
+	a = open_box(&t.root);
+	first = md_box_highest_modseq(a);
+	deliver(&other, &t);
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&other, "", false, &b), MD_OK);
+	CU_ASSERT_EQUAL(md_box_expunge(b, 1), MD_OK);
+	md_box_close(&b);
+	mt_unlink(&t, MD_STATE_FILE);
+	sync_box(a);
+	CU_ASSERT(expunged(a, first, "2:2 "));
+	md_box_close(&a);
+	md_root_fini(&other);
+	mt_end(&t);
+}
+
 /* Two sessions: one whose view is older records nothing of what it has not seen change, and tells no sequence that
  * would hide it. */
 static void test_two(void)
@@ -529,7 +553,8 @@ static void one_history(unsigned s)
 			if (box[k]->track == NULL)
 				continue;
 			synchronise(&c[who], box[k]);
-			ok = knows_all(&c[who], box[k]);
+			/* One that cannot show all that is there, see join() in md_assign.c, hides what others told. */
+			ok = box[k]->incomplete || knows_all(&c[who], box[k]);
 		}
 	}
 	if (!ok)
@@ -623,8 +648,8 @@ static void test_processes(void)
 }
 
 static const struct unit_case cases[] = { { "own changes", test_own }, { "unasked", test_unasked },
-	{ "others' changes", test_others }, { "two sessions", test_two }, { "lost", test_lost }, { "jump", test_jump },
-	{ "id", test_id }, { "unwritable", test_unwritable }, { "random", test_random },
-	{ "processes", test_processes }, { NULL, NULL } };
+	{ "others' changes", test_others }, { "unseen", test_unseen }, { "two sessions", test_two },
+	{ "lost", test_lost }, { "jump", test_jump }, { "id", test_id }, { "unwritable", test_unwritable },
+	{ "random", test_random }, { "processes", test_processes }, { NULL, NULL } };
 
 UNIT_MAIN("md_track", cases)
