@@ -148,6 +148,25 @@ static bool may_be_retried(struct request *rq)
 	return true;
 }
 
+/* Every server that the login may reach belongs to the pool. */
+static void note_servers(struct request *rq, struct auth_reply *r)
+{
+	struct authd *a = rq->worker->a;
+	uint64_t now = (uint64_t)time(NULL);
+
+	if (!capability_asks_pool(a->ctx.set, rq->q.protocol))
+		return;
+	for (unsigned i = 0; i < r->ntargets; i++)
+		r->target[i].list = pool_capability_routed(a->pool_capability, rq->q.protocol, r->target[i].host,
+		    r->target[i].addr.port, now);
+	if (!r->local)
+		return;
+	r->target[0].list = pool_capability_routed(a->pool_capability, rq->q.protocol, LOCAL_SERVER_HOST, 0, now);
+	if (!r->local_server)
+		pool_capability_told(a->pool_capability, rq->q.protocol, LOCAL_SERVER_HOST, 0,
+		    capability_ours(rq->q.protocol), now);
+}
+
 /* The reply holds the route already. */
 enum request_state step_grant(struct request *rq)
 {
@@ -170,6 +189,7 @@ enum request_state step_grant(struct request *rq)
 	s = reg_add(a->reg, r->session, rq->q.protocol, &rq->client, r->name, (uint32_t)time(NULL));
 	DIE_IF(s == NULL);
 	sessions_own(s, rq->worker);
+	note_servers(rq, r);
 	if (r->local) {
 		send_ticket(rq, r);
 		reg_set_ticket(s, r->ticket);

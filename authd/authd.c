@@ -10,6 +10,7 @@
 #include "authd/external.h"
 #include "authd/hold.h"
 #include "authd/peer_ports.h"
+#include "authd/pool_file.h"
 #include "authd/request.h"
 #include "authd/sessions.h"
 #include "authd/ticket_keys.h"
@@ -30,6 +31,30 @@ enum {
 };
 
 static struct msgw out;
+
+/* --- what the servers of the pool can do --- */
+
+static void tell_common(struct authd_worker *w, enum protocol p)
+{
+	auth_common_write(&out, p, pool_capability_common(w->a->pool_capability, p));
+	if (chan_post(w->chan, &out) != 0)
+		log_warn("worker %u does not read its messages: what it announces goes out of date", w->slot);
+}
+
+static void pool_tick(struct authd *a)
+{
+	unsigned changed = pool_capability_tick(a->pool_capability, (uint64_t)time(NULL));
+
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		if ((changed & 1U << p) == 0)
+			continue;
+		log_info("%s: what all servers of the pool have in common is: %s", protocols[p].title,
+		    pool_capability_common(a->pool_capability, p));
+		for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
+			tell_common(w, p);
+	}
+	pool_file_tick(a);
+}
 
 /* --- login workers --- */
 
@@ -152,6 +177,17 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 	return true;
 }
 
+/* What a server can do. That it was asked for it does not matter: others may have told another list since. */
+static bool peer_list(struct authd *a, struct msgr *r)
+{
+	struct capabilities_told m;
+
+	if (!peer_list_read(r, &m))
+		return false;
+	pool_capability_told(a->pool_capability, m.protocol, m.host, m.port, m.list, (uint64_t)time(NULL));
+	return true;
+}
+
 static bool worker_message(struct authd_worker *w, struct msgr *r)
 {
 	static char text[AUTH_TEXT_MAX];
@@ -194,6 +230,8 @@ static bool worker_message(struct authd_worker *w, struct msgr *r)
 		return peer_signature(a, r);
 	case PEER_RESULT:
 		return peer_result(w, r);
+	case PEER_LIST:
+		return peer_list(a, r);
 	default:
 		return msg_channel_skips(w->chan, r, "a login worker");
 	}
@@ -236,6 +274,8 @@ static void add_worker(struct authd *a, unsigned slot, uint64_t generation, int 
 	w->next = a->workers;
 	a->workers = w;
 	ticket_keys_send(w);
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		tell_common(w, p);
 }
 
 /* --- spawn --- */
@@ -407,6 +447,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 		expire(w, clock_now() - 2 * (double)set->node_LOGIN_TIMEOUT);
 	hold_release(a, clock_now());
 	ticket_keys_tick(a);
+	pool_tick(a);
 	reg_expire(a->reg, clock_now());
 	peers_tick(a->peers, clock_now());
 	if (clock_now() >= a->spawn_until)
@@ -563,6 +604,7 @@ int authd_main(const struct role_start *who)
 	a->peers = peers_new(ask_address, a);
 	a->troubles = troubles_new();
 	a->signature_errors = signature_errors_new();
+	pool_file_read(a);
 	a->guesses = guesses_new();
 	request_init(a);
 	a->reg = reg_new();

@@ -8,6 +8,7 @@
 #include "authd/guesses.h"
 #include "authd/challenge_response.h"
 #include "authd/peers.h"
+#include "authd/pool_capability.h"
 #include "authd/directory_lookup.h"
 #include "authd/register.h"
 #include "authd/resolver.h"
@@ -64,6 +65,9 @@ struct authd {
 	struct resolver *resolver;
 	struct peers *peers;
 	struct troubles *troubles;
+	struct pool_capability *pool_capability;
+	double pool_file_at;    /* lib/clock.h: not before this is it written to its file (authd/pool_file.h) */
+	bool pool_file_pending; /* an auth worker is to write it */
 	/* Nodes with an invalid signature, or that do not accept ours. */
 	struct signature_errors *signature_errors;
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */

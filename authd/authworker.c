@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authd/pool_file.h"
 #include "authd/shared.h"
 #include "authlib/password.h"
 #include "authlib/scram_secret.h"
@@ -86,6 +87,9 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 		break;
 	case JOB_USERDB_LOAD:
 		load(job, image, done, fd_out);
+		break;
+	case JOB_KEEP:
+		done->result = image != -1 && pool_file_write(job->path, image) ? AUTH_OK : AUTH_TRY_LATER;
 		break;
 	case JOB_LOOKUP:
 	case JOB_VERIFY:

@@ -1,6 +1,7 @@
 /* authd's replies to `waypost route`, `waypost auth` and `waypost status`. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "authd/authd_private.h"
 #include "authlib/password.h"
@@ -402,6 +403,24 @@ static void add_signatures(struct authd *a, struct str *text)
 	str_fini(&mailhosts);
 }
 
+/* What is announced for "auto", and because of whom it is little. */
+static void add_pool(const struct authd *a, struct str *text)
+{
+	struct str unknown = STR_INIT;
+	unsigned n = pool_capability_list_unknown(a->pool_capability, (uint64_t)time(NULL), &unknown);
+	bool asked = false;
+
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		if (capability_asks_pool(a->ctx.set, p)) {
+			asked = true;
+			str_addf(text, "pool_capability_%s=%s\n", protocols[p].name,
+			    pool_capability_common(a->pool_capability, p));
+		}
+	if (asked)
+		str_addf(text, "capability_unknown=%u\ncapability_unknown_list=%s\n", n, str_cstr(&unknown));
+	str_fini(&unknown);
+}
+
 void control_reply_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = a->userdb;
@@ -441,6 +460,7 @@ void control_reply_status(struct authd *a, uint32_t query)
 	str_addf(&text, "peers_need_tls=%u\npeers_need_tls_list=%s\npeers_untrusted=%u\npeers_untrusted_list=%s\n",
 	    ntls, str_cstr(&tls), nuntrusted, str_cstr(&untrusted));
 	add_signatures(a, &text);
+	add_pool(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\nauth_timeouts=%llu\n", directories,
 	    str_cstr(&trouble), (unsigned long long)a->gave_up);
 	str_addf(&text, "turns_waiting=%u\nturns_waited=%llu\nturns_refused=%llu\n", a->turns.n,

@@ -8,7 +8,7 @@
 
 static bool is_kind(unsigned kind)
 {
-	return kind >= JOB_HASH && kind <= JOB_SCRAM;
+	return kind >= JOB_HASH && kind <= JOB_KEEP;
 }
 
 /* --- questions --- */
@@ -72,6 +72,12 @@ void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsign
 	msgw_u8(w, with_image);
 }
 
+void job_write_keep(struct msgw *w, uint32_t id, const char *path)
+{
+	begin(w, JOB, id, JOB_KEEP);
+	msgw_str(w, path);
+}
+
 static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, const struct auth_question *q,
     unsigned from, unsigned avoid)
 {
@@ -132,6 +138,9 @@ bool job_read(struct msgr *r, struct job *j)
 		j->shrink_percent = msgr_below(r, 101);
 		j->with_image = msgr_bool(r);
 		break;
+	case JOB_KEEP:
+		read_str(r, &j->path, ACCOUNT_PATH_MAX);
+		break;
 	case JOB_LOOKUP:
 	case JOB_VERIFY:
 		j->from = msgr_u8(r);
@@ -189,6 +198,7 @@ void job_done_write(struct msgw *w, const struct job_done *d)
 	msgw_u8(w, (uint8_t)d->result);
 	switch (d->kind) {
 	case JOB_HASH:
+	case JOB_KEEP:
 		break;
 	case JOB_SCRAM:
 		msgw_str(w, d->text);
@@ -248,6 +258,7 @@ bool job_done_read(struct msgr *r, struct job_done *d)
 	d->result = (enum auth_result)result;
 	switch (d->kind) {
 	case JOB_HASH:
+	case JOB_KEEP:
 		break;
 	case JOB_SCRAM:
 		read_str(r, &d->text, ACCOUNT_HASH_MAX);

@@ -5,6 +5,7 @@
  *   SCRAM        str password, str hash                             str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text
  *                                                                   [new image's fd]
+ *   KEEP         str path  [its new content]                        -
  *   LOOKUP       u8 from, u16 avoid, str service, str user          u8 answered, u8 pos, u64 age, account,
  *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
  *                u64 since, u8 only shared
@@ -23,7 +24,8 @@ enum job_kind {
 	JOB_USERDB_LOAD, /* userdb_build() */
 	JOB_LOOKUP,      /* auth_chain_ask() of the drivers that may wait, without a password */
 	JOB_VERIFY,      /* the same with one */
-	JOB_SCRAM        /* scram_secret_derive() */
+	JOB_SCRAM,       /* scram_secret_derive() */
+	JOB_KEEP         /* writes a file of STATEDIR */
 };
 
 #define JOB_SINCE_NOW UINT64_MAX
@@ -36,7 +38,7 @@ struct job {
 	enum job_kind kind;
 	char *password; /* HASH, SCRAM, VERIFY; wiped when freed */
 	char *hash;     /* HASH; SCRAM: a stored secret, whose keys do not matter; wiped when freed */
-	char *path;     /* USERDB_LOAD */
+	char *path;     /* USERDB_LOAD, KEEP */
 	uint8_t shrink_percent;
 	bool with_image; /* USERDB_LOAD: the current image comes along; without it nothing must be treated as new */
 	uint8_t from;    /* LOOKUP, VERIFY: position in the chain to begin at */
@@ -55,7 +57,7 @@ struct job {
 struct job_done {
 	uint32_t id;
 	enum job_kind kind;
-	/* HASH, LOOKUP, VERIFY: the verdict. USERDB_LOAD: AUTH_OK if there is a new image. */
+	/* HASH, LOOKUP, VERIFY: the verdict. USERDB_LOAD: AUTH_OK if there is a new image; KEEP: if it was written. */
 	enum auth_result result;
 	char *text; /* SCRAM: the secret with its keys; wiped when freed */
 	/* USERDB_LOAD; the new image is the message's descriptor */
@@ -90,6 +92,7 @@ enum job_kind job_kind_of(const struct msgw *w);
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image);
+void job_write_keep(struct msgw *w, uint32_t id, const char *path);
 void job_write_lookup(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid);
 void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid,
     uint64_t since, bool only_shared);

@@ -18,6 +18,8 @@ authd_libauthd_a_SOURCES = \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
 	authd/outage.h \
 	authd/peers.c authd/peers.h \
+	authd/pool_capability.c authd/pool_capability.h \
+	authd/pool_file.c authd/pool_file.h \
 	authd/directory_lookup.c authd/directory_lookup.h \
 	authd/register.c authd/register.h \
 	authd/request.c authd/request.h \

@@ -40,6 +40,10 @@ noinst_PROGRAMS += fuzz/fuzz_memcached
 fuzz_fuzz_memcached_SOURCES = fuzz/fuzz_memcached.c
 fuzz_fuzz_memcached_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_memcached_LDADD = $(AUTHD_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_capability
+fuzz_fuzz_capability_SOURCES = fuzz/fuzz_capability.c
+fuzz_fuzz_capability_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_capability_LDADD = $(AUTHD_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_courier
 fuzz_fuzz_courier_SOURCES = fuzz/fuzz_courier.c
 fuzz_fuzz_courier_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -178,3 +182,4 @@ EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6
 EXTRA_DIST += fuzz/corpus/fuzz_search/addresses fuzz/corpus/fuzz_search/nested fuzz/corpus/fuzz_search/numbers \
 	fuzz/corpus/fuzz_search/dates
 EXTRA_DIST += fuzz/corpus/fuzz_forwarded/signed fuzz/corpus/fuzz_forwarded/tls fuzz/corpus/fuzz_forwarded/tls-none fuzz/corpus/fuzz_forwarded/no-secret
+EXTRA_DIST += fuzz/corpus/fuzz_capability/file fuzz/corpus/fuzz_capability/list

@@ -19,6 +19,8 @@ void imap_capability(struct str *out, const char *list, enum imap_capability_whe
 {
 	size_t before = out->len, len;
 
+	if (when == IMAP_CAPABILITY_AFTER && capability_is_auto(list))
+		list = capability_ours(PROTOCOL_IMAP);
 	for (const char *p = list; *p != '\0'; p += len) {
 		len = strcspn(p, " \t");
 		if (len == 0) {
@@ -31,6 +33,21 @@ void imap_capability(struct str *out, const char *list, enum imap_capability_whe
 	}
 	if (out->len == before)
 		str_adds(out, "IMAP4rev1");
+}
+
+void imap_capability_add_auto(struct str *out, const char *common, const char *list)
+{
+	size_t len;
+
+	str_adds(out, common[0] != '\0' ? common : "IMAP4rev1");
+	str_adds(out, " SASL-IR"); /* we take it, whatever servers do */
+	for (const char *p = list; *p != '\0'; p += len + (p[len] != '\0')) {
+		len = strcspn(p, " \t");
+		if (len > 5 && text_is_word(p, 5, "AUTH=")) {
+			str_addc(out, ' ');
+			str_add(out, p, len);
+		}
+	}
 }
 
 const char *imap_capability_list(const struct settings *set, bool tls)

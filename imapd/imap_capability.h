@@ -11,6 +11,9 @@
  * these, and without what our own session server does not do. */
 enum imap_capability_when { IMAP_CAPABILITY_BEFORE, IMAP_CAPABILITY_LOGINDISABLED, IMAP_CAPABILITY_AFTER };
 void imap_capability(struct str *out, const char *list, enum imap_capability_when when);
+/* Appends the list that LIST, one with "auto", stands for before login, where COMMON is what all servers of the pool
+ * have in common ("": not known). */
+void imap_capability_add_auto(struct str *out, const char *common, const char *list);
 /* The list for clients with TLS, or without. */
 const char *imap_capability_list(const struct settings *set, bool tls);
 

@@ -15,7 +15,9 @@
 #include "login/credentials.h"
 #include "login/external.h"
 #include "login/http_request.h"
+#include "login/login_env.h"
 #include "login/node_mark.h"
+#include "settings/capability.h"
 
 /* --- answers --- */
 
@@ -29,11 +31,17 @@ static enum login_event bad(struct login *l, const char *text)
 
 static void add_capabilities(struct login *l)
 {
+	const char *list = imap_capability_list(l->set, l->tls);
 	bool wants_tls = login_wants_tls(l);
+	struct str found = STR_INIT;
 	char name[ACCOUNT_NAME_MAX];
 
-	imap_capability(&l->out, imap_capability_list(l->set, l->tls),
-	    wants_tls ? IMAP_CAPABILITY_LOGINDISABLED : IMAP_CAPABILITY_BEFORE);
+	if (capability_is_auto(list)) {
+		imap_capability_add_auto(&found, str_cstr(&l->env->common[PROTOCOL_IMAP]), list);
+		list = str_cstr(&found);
+	}
+	imap_capability(&l->out, list, wants_tls ? IMAP_CAPABILITY_LOGINDISABLED : IMAP_CAPABILITY_BEFORE);
+	str_fini(&found);
 	if (login_offers_tls(l) == LOGIN_TLS_OFFERED)
 		str_adds(&l->out, " STARTTLS");
 	if (wants_tls)

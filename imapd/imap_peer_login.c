@@ -11,6 +11,7 @@
 #include "lib/text.h"
 #include "login/client_reply.h"
 #include "login/node_mark.h"
+#include "settings/capability.h"
 
 /* Our tags, by which the peer's answers are recognized. */
 #define TAG_ID "I"
@@ -31,7 +32,7 @@ enum state {
 	PEER_LITERAL_USER,
 	PEER_LITERAL_PASSWORD, /* waits for "+" to send the current literal */
 	PEER_LOGIN,            /* waits for the reply to the login */
-	PEER_CAPABILITY        /* logged in; waits for the list that tells_capability() wants */
+	PEER_CAPABILITY        /* logged in; waits for the list that logged_in() wants */
 };
 
 /* CAP_NODE: what all our nodes can do, whatever their IMAP_CAPABILITY announces. */
@@ -454,7 +455,7 @@ static bool tells_capability(const struct login *l)
 
 static enum backend_step logged_in(struct login *l, struct str *out)
 {
-	if (!tells_capability(l) || l->peer.capability.len != 0)
+	if ((!tells_capability(l) && !peer_login_asks_list(l)) || l->peer.capability.len != 0)
 		return BACKEND_STEP_OK;
 	str_adds(out, TAG_CAPABILITY " CAPABILITY\r\n");
 	l->peer.state = PEER_CAPABILITY;
@@ -581,6 +582,8 @@ void imap_accepted(struct login *l)
 {
 	const struct imap_login *il = l->data;
 
+	capability_take(&l->peer.list, str_cstr(&l->peer.capability));
+	l->peer.has_list = l->peer.capability.len != 0 || l->peer.state == PEER_CAPABILITY;
 	/* Tells the client the capabilities, which it may not know, or know differently from before the login. */
 	if (tells_capability(l) && l->peer.capability.len != 0)
 		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);

@@ -198,6 +198,14 @@ void authd_link_peer_signature(struct authd_link *a, const char *host, enum sign
 		log_warn("authd does not read its messages");
 }
 
+void authd_link_peer_list(struct authd_link *a, enum protocol protocol, const char *host, uint16_t port,
+    const char *list)
+{
+	peer_list_write(&out, protocol, host, port, list);
+	if (a->chan != NULL && chan_post(a->chan, &out) != 0)
+		log_warn("authd does not read its messages");
+}
+
 void authd_link_peer_trouble(struct authd_link *a, enum protocol protocol, enum peer_trouble_kind kind,
     const char *host, const struct net_addr *addr, const char *why)
 {
@@ -312,6 +320,16 @@ static void on_ticket_keys(struct authd_link *a, struct msgr *r)
 	mem_wipe(&keys, sizeof(keys));
 }
 
+static void on_common(struct authd_link *a, struct msgr *r)
+{
+	struct capabilities_told m;
+
+	if (auth_common_read(r, &m))
+		a->hooks->common(a->arg, m.protocol, m.list);
+	else
+		log_error("bad capabilities from authd");
+}
+
 static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 {
 	if (r->type == AUTH_REPLY) {
@@ -324,6 +342,8 @@ static void on_authd(struct chan *c, struct msgr *r, int fd, void *arg)
 		on_auth_challenge(arg, r);
 	else if (r->type == AUTH_TICKET_KEYS)
 		on_ticket_keys(arg, r);
+	else if (r->type == AUTH_COMMON)
+		on_common(arg, r);
 	else if (r->type == AUTH_CROWDED && msgr_end(r))
 		on_crowded(arg);
 	else

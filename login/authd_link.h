@@ -23,6 +23,8 @@ struct authd_link_hooks {
 	void (*challenge)(struct login *l, const char *text);
 	/* New keys of session tickets. */
 	void (*ticket_keys)(void *arg, const struct tls_ticket_keys *keys);
+	/* What all servers of the pool can do by P. */
+	void (*common)(void *arg, enum protocol p, const char *list);
 	/* authd is gone, and with it all that it knew: authd_link_lose() is due for all logins. */
 	void (*gone)(void *arg);
 };
@@ -66,6 +68,9 @@ void authd_link_peer_result(struct authd_link *a, uint64_t session, unsigned tar
     uint32_t ago_ms);
 /* The verdict of HOST, one of our nodes, on our signature. */
 void authd_link_peer_signature(struct authd_link *a, const char *host, enum signature_check check);
+/* After a login of PROTOCOL the server of HOST at PORT has listed LIST (capability_take()). */
+void authd_link_peer_list(struct authd_link *a, enum protocol protocol, const char *host, uint16_t port,
+    const char *list);
 /* What is wrong with HOST, at ADDR, for logins of PROTOCOL; WHY is for the operator. */
 void authd_link_peer_trouble(struct authd_link *a, enum protocol protocol, enum peer_trouble_kind kind,
     const char *host, const struct net_addr *addr, const char *why);

@@ -668,6 +668,16 @@ static void on_peer_health(unsigned target, enum peer_result result, uint32_t to
 		authd_link_peer_result(l->env->authd, l->reply->session, target, result, took);
 }
 
+/* Tells authd what the peer can do, if it does not know that. */
+static void tell_list(struct login *l)
+{
+	const struct auth_target *t = peer_login_target(l);
+	const char *list = str_cstr(&l->peer.list);
+
+	if (t->list != AUTH_LIST_UNWANTED && l->peer.has_list && capability_hash(list) != t->list)
+		authd_link_peer_list(l->env->authd, l->dialect->protocol, t->host, t->addr.port, list);
+}
+
 static void relay(struct login *l)
 {
 	struct str to_client, to_server;
@@ -675,6 +685,7 @@ static void relay(struct login *l)
 	size_t ours;
 
 	l->dialect->accepted(l);
+	tell_list(l);
 	to_client = l->out;
 	to_server = l->in;
 	l->out = l->in = (struct str)STR_INIT;

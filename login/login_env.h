@@ -30,7 +30,9 @@ struct login_env {
 	/* The logins': */
 	struct login *logins;
 	unsigned nlogins;
-	/* Greetings without a challenge, each as it was made once: the settings of a worker never change. */
+	struct str common[PROTOCOL_COUNT]; /* what all servers of the pool can do, as authd says */
+	/* Greetings without a challenge, each as it was made once: the settings of a worker never change, and with
+	 * another `common` they are made anew. */
 	struct str greeting[PROTOCOL_COUNT][LOGIN_GREETINGS];
 };
 

@@ -14,6 +14,7 @@
 void peer_login_forget_words(struct login *l)
 {
 	str_fini(&l->peer.capability);
+	str_fini(&l->peer.list);
 	str_fini(&l->peer.alerts);
 	str_fini(&l->peer.behind);
 	memset(&l->peer, 0, sizeof(l->peer));
@@ -26,6 +27,11 @@ void peer_login_take_greeting(struct login *l, const char *line)
 	l->peer.mark = node_mark_read(line, l->set->node_id, &id);
 	if (id != NULL)
 		memcpy(l->peer.node_id, id, NODE_ID_LEN);
+}
+
+bool peer_login_asks_list(const struct login *l)
+{
+	return peer_login_target(l)->list == AUTH_LIST_ASK;
 }
 
 bool peer_login_has_token(const struct login *l)

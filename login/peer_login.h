@@ -23,6 +23,8 @@ struct peer_login {
 	const char
 	    *code; /* its response code, of those that the dialect knows, without brackets; NULL: the failure's */
 	struct str capability;          /* IMAP: the peer's list after login */
+	bool has_list;                  /* it has listed what it can do after login, or refuses to: */
+	struct str list;                /* ... that, of capability_take() */
 	struct str alerts;              /* IMAP: lines for the user, complete */
 	struct str behind;              /* IMAP: complete lines that it has sent behind its reply to the login */
 	char said[PEER_LOGIN_SAID_MAX]; /* the peer's text of the refusal, printable */
@@ -43,6 +45,8 @@ const struct auth_target *peer_login_target(const struct login *l);
 /* LINE, without its line end, is the peer's greeting, or a line of the same form that it has sent within TLS: fills
  * peer.mark and peer.node_id. Not for a greeting in clear before TLS: somebody between may have said it. */
 void peer_login_take_greeting(struct login *l, const char *line);
+/* authd wants to know what the peer can do after login. */
+bool peer_login_asks_list(const struct login *l);
 /* We can make a token for the peer, if it accepts tokens: it is a node, and there is a pool secret. */
 bool peer_login_has_token(const struct login *l);
 /* Appends, in base64, the SASL message of a login at a peer when the client's password is not known: our

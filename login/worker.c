@@ -109,10 +109,21 @@ static void on_ticket_keys(void *arg, const struct tls_ticket_keys *keys)
 	certificates_ticket_keys(w->env.certificates, keys);
 }
 
+static void on_common(void *arg, enum protocol p, const char *list)
+{
+	struct worker *w = arg;
+
+	str_clear(&w->env.common[p]);
+	str_adds(&w->env.common[p], list);
+	for (size_t i = 0; i < ARRAY_LEN(w->env.greeting[p]); i++)
+		str_clear(&w->env.greeting[p][i]);
+}
+
 static const struct authd_link_hooks authd_hooks = {
 	.reply = login_auth_reply,
 	.challenge = login_challenge,
 	.ticket_keys = on_ticket_keys,
+	.common = on_common,
 	.gone = on_authd_gone,
 };
 

@@ -73,6 +73,7 @@ static void keep_fixed(struct settings *new, const struct settings *old, struct 
 		const char *old;
 	} fixed[] = {
 		{ "RUNDIR", &new->node_RUNDIR, old->node_RUNDIR },
+		{ "STATEDIR", &new->node_STATEDIR, old->node_STATEDIR },
 		{ "LOGIN_USER", &new->node_LOGIN_USER, old->node_LOGIN_USER },
 		{ "AUTH_USER", &new->node_AUTH_USER, old->node_AUTH_USER },
 	};

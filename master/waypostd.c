@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,6 +63,18 @@ static void make_dir(const char *path, mode_t mode)
 		die_fatal("%s is writable by others; run: chmod go-w %s", path, path);
 }
 
+/* Makes the folder of what is kept over a restart. Without it all but that works: who writes there tells of it. */
+static void make_state_dir(const struct master *m)
+{
+	const struct passwd *pw = m->root ? getpwnam(m->set->node_AUTH_USER) : NULL;
+	char *path = m->set->node_STATEDIR[0] != '\0' ? mem_strdup(m->set->node_STATEDIR) :
+	                                                mem_printf("%s/state", m->set->node_RUNDIR);
+
+	if (mkdir(path, 0700) == 0 && pw != NULL && lchown(path, pw->pw_uid, pw->pw_gid) != 0)
+		log_warn("cannot give %s to AUTH_USER: %m", path);
+	mem_free(&path);
+}
+
 /* Makes RUNDIR/<node> with its parent, so that the example of several nodes on a machine works unchanged. */
 static void make_rundir(const struct master *m)
 {
@@ -76,6 +89,7 @@ static void make_rundir(const struct master *m)
 	}
 	make_dir(m->set->node_RUNDIR, mode);
 	make_dir(empty, 0555);
+	make_state_dir(m);
 	mem_free(&parent);
 	mem_free(&empty);
 }

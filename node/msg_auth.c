@@ -204,6 +204,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		msgw_bytes(w, a->ticket, sizeof(a->ticket));
 		msgw_u8(w, a->local_server);
 		msgw_u32(w, a->peer_ms);
+		msgw_u32(w, a->target[0].list);
 		return;
 	}
 	msgw_u8(w, a->ntargets);
@@ -211,6 +212,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		net_addr_write(w, &a->target[i].addr);
 		msgw_str(w, a->target[i].host);
 		msgw_u8(w, (uint8_t)a->target[i].tls);
+		msgw_u32(w, a->target[i].list);
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
 		if (a->client_tls_words[0] != '\0')
 			msgw_bytes(w, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
@@ -242,6 +244,7 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		net_addr_read(r, &a->target[i].addr);
 		msgr_str(r, a->target[i].host, sizeof(a->target[i].host));
 		a->target[i].tls = (enum peer_tls)msgr_below(r, PEER_TLS_COUNT);
+		a->target[i].list = msgr_u32(r);
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 		if (a->client_tls_words[0] != '\0')
 			msgr_fixed(r, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
@@ -286,6 +289,8 @@ bool auth_reply_read(struct msgr *r, struct auth_reply *a)
 		msgr_fixed(r, a->ticket, sizeof(a->ticket));
 		a->local_server = msgr_bool(r);
 		a->peer_ms = msgr_u32(r);
+		a->target[0].list = msgr_u32(r);
+		str_copy(a->target[0].host, sizeof(a->target[0].host), LOCAL_SERVER_HOST);
 	} else {
 		read_remote(r, a);
 	}

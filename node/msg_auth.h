@@ -1,17 +1,12 @@
-/* The login request of a worker to authd, and its reply: one round trip brings the verdict, the route, the
- * addresses of the peer and the ticket for the session server.
- *
- * Mechanisms in which the client answers a challenge need more messages. Their texts are those of SASL's lines, without
- * base64. authd makes the challenges, so that a compromised worker cannot reuse one whose response it has seen.
- *
- *   CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the challenge) .. AUTH_REQUEST with the same number
- *                -> AUTH_REPLY
- *   SCRAM        AUTH_REQUEST -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY
- *
- * If a reply of either has `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets, after all of
- * the reply were tried; once. Of a login by password authd keeps nothing: it comes again, with `tried`.
- *
- * ".." is the client's time to answer. AUTH_REPLY may come at any point and ends the exchange; so does AUTH_CANCEL. */
+/* The login request of a worker to authd, and its reply: one round trip brings the verdict, the route, the addresses
+ * of the peer and the ticket for the session server.  Mechanisms in which the client answers a challenge need more
+ * messages. Their texts are those of SASL's lines, without base64. authd makes the challenges, so that a compromised
+ * worker cannot reuse one whose response it has seen.    CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the
+ * challenge) .. AUTH_REQUEST with the same number                -> AUTH_REPLY   SCRAM        AUTH_REQUEST ->
+ * AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY  If a reply of either has
+ * `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets, after all of the reply were tried;
+ * once. Of a login by password authd keeps nothing: it comes again, with `tried`.  ".." is the client's time to
+ * answer. AUTH_REPLY may come at any point and ends the exchange; so does AUTH_CANCEL. */
 #ifndef NODE_MSG_AUTH_H
 #define NODE_MSG_AUTH_H
 
@@ -37,9 +32,9 @@ enum auth_exchange {
 	AUTH_EXCHANGE_STEPS      /* the client speaks first, then several times by AUTH_RESPONSE */
 };
 
-/* How a client authenticates. The columns: name, the mechanism's name in the protocols, the form of the exchange. A new
- * row also needs one in authd/verify.c (how it is verified) and one in login/login_sasl.c (what the client's messages
- * look like). */
+/* How a client authenticates. The columns: name, the mechanism's name in the protocols, the form of the exchange. A
+ * new row also needs one in authd/verify.c (how it is verified) and one in login/login_sasl.c (what the client's
+ * messages look like). */
 /* clang-format off */
 #define AUTH_MECHS(X) \
 	X(PASSWORD, "", ONCE)                /* it sends its password: LOGIN, USER and PASS, PLAIN, ... */ \
@@ -116,11 +111,18 @@ enum auth_verdict {
 /* The word for the log. */
 const char *auth_verdict_word(enum auth_verdict v);
 
+/* auth_target.list instead of the capability_hash() of a list that is known. */
+enum {
+	AUTH_LIST_UNWANTED, /* nobody asks what the server can do */
+	AUTH_LIST_ASK       /* it should be asked, if it does not say so by itself */
+};
+
 /* One address of a peer that may take the login, and our signature for that peer. */
 struct auth_target {
 	struct net_addr addr;
 	char host[MAILHOST_MAX]; /* its name in mailhost, which its certificate has to have */
 	enum peer_tls tls;
+	uint32_t list; /* AUTH_LIST_..., or: send PEER_LIST only for another list than that */
 	uint8_t mac[FORWARDED_MAC_LEN];
 	uint8_t tls_mac[FORWARDED_MAC_LEN];   /* of client_tls_words, if there are any */
 	uint8_t token_key[FORWARDED_MAC_LEN]; /* with AUTH_PEER_TOKEN_OR_MASTER, if signed: forwarded_token_key() */
@@ -169,9 +171,9 @@ struct auth_reply {
 	uint8_t ntargets;                       /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
 	/* Local: not one of ours, but a program, which spawn starts: the stream that comes with spawn's answer begins
-	 * with its reply to the login. Remote: the only target is LOCAL_SERVER_HOST, the server of LOCAL_IMAP or
-	 * LOCAL_POP3. If that has a socket, the message comes with a descriptor that is connected to it, and its
-	 * address is none. */
+	 * with its reply to the login; target[0] has its `list`, and LOCAL_SERVER_HOST. Remote: the only target is
+	 * LOCAL_SERVER_HOST, the server of LOCAL_IMAP or LOCAL_POP3. If that has a socket, the message comes with a
+	 * descriptor that is connected to it, and its address is none. */
 	bool local_server;
 	enum auth_other_hosts other_hosts; /* remote: ask again if none of the targets can be reached */
 	uint32_t peer_ms;                  /* remote, or a program: what is left of PROXY_TIMEOUT */

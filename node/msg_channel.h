@@ -127,6 +127,7 @@ enum msg_type {
 	PEER_TROUBLE,    /* what is wrong with that host of a mailhost, until its administrator acts */
 	PEER_SIGNATURE,  /* what that mailhost says of our signature */
 	PEER_RESULT,     /* how a pending login fared at a peer */
+	PEER_LIST,       /* the capabilities of a peer after a login there */
 	/* authd -> worker */
 	/* No fields: logins wait for room at a peer; send SESSION_ARRIVED at once for the next seconds. */
 	AUTH_CROWDED,
@@ -134,6 +135,8 @@ enum msg_type {
 	AUTH_CHALLENGE, /* a challenge for the client, whose response is awaited */
 	/* The keys of session tickets from now on: first on the channel, then whenever they change. */
 	AUTH_TICKET_KEYS,
+	/* What all servers of the pool can do: first on the channel, then whenever it changes. */
+	AUTH_COMMON,
 
 	/* authd -> spawn: node/msg_ticket.h, node/msg_session.h */
 	TICKET = 64,

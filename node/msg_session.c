@@ -115,6 +115,44 @@ bool peer_trouble_read(struct msgr *r, struct peer_trouble *m)
 	return msgr_end(r);
 }
 
+void peer_list_write(struct msgw *w, enum protocol protocol, const char *host, uint16_t port, const char *list)
+{
+	msgw_begin(w, PEER_LIST);
+	msgw_u8(w, (uint8_t)protocol);
+	msgw_str(w, host);
+	msgw_u16(w, port);
+	msgw_str(w, list);
+}
+
+static bool read_list(struct msgr *r, struct capabilities_told *m)
+{
+	msgr_str(r, m->list, sizeof(m->list));
+	return msgr_end(r) && capability_list_ok(m->list);
+}
+
+bool peer_list_read(struct msgr *r, struct capabilities_told *m)
+{
+	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
+	msgr_str(r, m->host, sizeof(m->host));
+	m->port = msgr_u16(r);
+	return read_list(r, m);
+}
+
+void auth_common_write(struct msgw *w, enum protocol protocol, const char *list)
+{
+	msgw_begin(w, AUTH_COMMON);
+	msgw_u8(w, (uint8_t)protocol);
+	msgw_str(w, list);
+}
+
+bool auth_common_read(struct msgr *r, struct capabilities_told *m)
+{
+	m->protocol = (enum protocol)msgr_below(r, PROTOCOL_COUNT);
+	m->host[0] = '\0';
+	m->port = 0;
+	return read_list(r, m);
+}
+
 void peer_signature_write(struct msgw *w, const char *host, enum signature_check check)
 {
 	msgw_begin(w, PEER_SIGNATURE);

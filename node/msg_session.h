@@ -8,6 +8,7 @@
 #include "node/account.h"
 #include "node/signature_check.h"
 #include "node/msg_channel.h"
+#include "settings/capability.h"
 
 /* SESSION_END: the session is over. */
 void session_end_write(struct msgw *w, uint64_t session);
@@ -66,6 +67,19 @@ struct peer_trouble {
 };
 void peer_trouble_write(struct msgw *w, const struct peer_trouble *m);
 bool peer_trouble_read(struct msgr *r, struct peer_trouble *m);
+
+/* PEER_LIST: what the server of HOST at PORT has listed after a login, of capability_take(). AUTH_COMMON: what all
+ * servers of the pool have in common; without host and port. */
+struct capabilities_told {
+	enum protocol protocol;
+	char host[MAILHOST_MAX];
+	uint16_t port;
+	char list[CAPABILITY_LIST_MAX + 1];
+};
+void peer_list_write(struct msgw *w, enum protocol protocol, const char *host, uint16_t port, const char *list);
+bool peer_list_read(struct msgr *r, struct capabilities_told *m);
+void auth_common_write(struct msgw *w, enum protocol protocol, const char *list);
+bool auth_common_read(struct msgr *r, struct capabilities_told *m);
 
 /* PEER_SIGNATURE: HOST's verdict on our signature. */
 struct peer_signature {

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "settings/capability.h"
+
 /* Adds the mechanisms of LIST but APOP, which is not a SASL mechanism: the greeting announces it. */
 static void add_sasl(struct str *out, const char *list)
 {
@@ -23,13 +25,18 @@ static void add_sasl(struct str *out, const char *list)
 		str_adds(out, "\r\n");
 }
 
-void pop3_capa(struct str *out, const char *mechanisms)
+void pop3_capa(struct str *out, const char *names, const char *mechanisms)
 {
+	const char *line;
+
 	if (mechanisms != NULL) {
 		add_sasl(out, mechanisms);
 		str_adds(out, "USER\r\n");
 	}
-	str_adds(out,
-	    "TOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nUTF8 USER\r\nEXPIRE NEVER\r\n"
-	    "LOGIN-DELAY 0\r\nIMPLEMENTATION Waypost\r\n");
+	for (size_t len; *names != '\0'; names += len + (names[len] != '\0')) {
+		len = strcspn(names, " ");
+		if ((line = capability_pop3_line(names, len)) != NULL)
+			str_addf(out, "%s\r\n", line);
+	}
+	str_adds(out, "IMPLEMENTATION Waypost\r\n");
 }

@@ -11,6 +11,7 @@
 #include "lib/num.h"
 #include "pop3d/pop3_capa.h"
 #include "pop3d/pop3_dots.h"
+#include "settings/capability.h"
 
 enum { BAD_MAX = 10, CHUNK = 64 * 1024 };
 
@@ -222,7 +223,7 @@ static void cmd_capa(struct pop3 *s, const struct pop3_line *l UNUSED)
 {
 	struct str capa = STR_INIT;
 
-	pop3_capa(&capa, NULL);
+	pop3_capa(&capa, capability_ours(PROTOCOL_POP3), NULL);
 	bio_printf(&s->bio, "+OK capabilities follow\r\n%s.\r\n", str_cstr(&capa));
 	str_fini(&capa);
 }

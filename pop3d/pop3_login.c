@@ -13,7 +13,9 @@
 #include "login/external.h"
 #include "login/forwarded_text.h"
 #include "login/http_request.h"
+#include "login/login_env.h"
 #include "login/node_mark.h"
+#include "settings/capability.h"
 #include "pop3d/pop3_capa.h"
 
 static enum login_event bad(struct login *l, const char *text)
@@ -92,6 +94,13 @@ struct args {
 	size_t len;
 };
 
+/* The names of what all sessions support, wherever they are. */
+static const char *announced(const struct login *l)
+{
+	return capability_is_auto(l->set->pop3d_POP3_CAPABILITY) ? str_cstr(&l->env->common[PROTOCOL_POP3]) :
+	                                                           l->set->pop3d_POP3_CAPABILITY;
+}
+
 static enum login_event cmd_capa(struct login *l, struct args *a UNUSED)
 {
 	struct str list = STR_INIT;
@@ -104,7 +113,7 @@ static enum login_event cmd_capa(struct login *l, struct args *a UNUSED)
 	str_adds(&l->out, "\r\n");
 	if (login_offers_tls(l) == LOGIN_TLS_OFFERED)
 		str_adds(&l->out, "STLS\r\n");
-	pop3_capa(&l->out, login_wants_tls(l) ? NULL : str_cstr(&list));
+	pop3_capa(&l->out, announced(l), login_wants_tls(l) ? NULL : str_cstr(&list));
 	str_adds(&l->out, ".\r\n");
 	str_fini(&list);
 	return LOGIN_EVENT_NEXT;

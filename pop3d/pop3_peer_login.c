@@ -10,6 +10,7 @@
 #include "lib/text.h"
 #include "login/forwarded_text.h"
 #include "login/node_mark.h"
+#include "settings/capability.h"
 #include "pop3d/pop3_login.h"
 
 /* The command that the peer's next reply belongs to. Our own nodes, and peers whose greeting says [XCLIENT], get all
@@ -25,7 +26,9 @@ enum state {
 	PEER_WAYS,      /* USER was refused: CAPA tells whether that is for the name, or the peer takes none by it */
 	PEER_WAYS_LIST, /* the rest of it */
 	PEER_PASS,
-	PEER_AUTH
+	PEER_AUTH,
+	PEER_TOLD,     /* logged in: CAPA tells what it can do */
+	PEER_TOLD_REST /* the rest of it */
 };
 
 enum { CAP_PIPELINES = 1, CAP_TOKEN = 2, CAP_XCLIENT = 4, CAP_USER = 8, CAP_PLAIN = 16 };
@@ -338,13 +341,42 @@ static enum backend_step on_ways(struct login *l, const char *line, bool ok, str
 	return BACKEND_STEP_MORE;
 }
 
+static enum backend_step logged_in(struct login *l, struct str *out)
+{
+	if (!peer_login_asks_list(l))
+		return BACKEND_STEP_OK;
+	if (l->peer.mark == NODE_MARK_OTHER) {
+		l->peer.has_list = true;
+		capability_take(&l->peer.list, capability_ours(PROTOCOL_POP3));
+		return BACKEND_STEP_OK;
+	}
+	str_adds(out, "CAPA\r\n");
+	l->peer.state = PEER_TOLD;
+	return BACKEND_STEP_MORE;
+}
+
+/* A line of the reply to CAPA after the login, which is good even if the peer does not know the command. */
+static enum backend_step on_list(struct login *l, const char *line, bool ok)
+{
+	const char *name;
+
+	l->peer.has_list = true;
+	if (l->peer.state == PEER_TOLD && ok)
+		l->peer.state = PEER_TOLD_REST;
+	else if (l->peer.state == PEER_TOLD || strcmp(line, ".") == 0)
+		return BACKEND_STEP_OK;
+	else if ((name = capability_pop3_name(line)) != NULL)
+		capability_take(&l->peer.list, name);
+	return BACKEND_STEP_MORE;
+}
+
 enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
 {
 	struct login *l = arg;
 	bool ok = strncasecmp(line, "+OK", 3) == 0;
 	bool clear = l->peer.state == PEER_STLS || (l->peer.state == PEER_GREETING && wants_stls(l));
 
-	if (peer_login_is_program(l))
+	if (l->peer.state == PEER_GREETING && peer_login_is_program(l))
 		l->peer.state = PEER_PASS;
 	if (l->peer.state == PEER_GREETING && strncmp(line, "* ", 2) == 0)
 		return peer_login_fail(l, FAILURE_INVALID,
@@ -355,6 +387,8 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 		return on_clear(l, line, ok, out);
 	if (l->peer.state == PEER_CAPA_LIST)
 		return on_capa(l, line, ok, out);
+	if (l->peer.state == PEER_TOLD_REST)
+		return on_list(l, line, ok);
 	if (l->peer.state == PEER_WAYS_LIST)
 		return on_ways(l, line, ok, out);
 	if (!ok && strncasecmp(line, "-ERR", 4) != 0)
@@ -373,8 +407,10 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 		return ok ? next(l, out, PEER_USER) : on_user_refused(l, line, out);
 	case PEER_WAYS:
 		return on_ways(l, line, ok, out);
+	case PEER_TOLD:
+		return on_list(l, line, ok);
 	default:
 		peer_login_take_note(l, line);
-		return ok ? BACKEND_STEP_OK : on_refusal(l, line, FAILURE_REFUSED);
+		return ok ? logged_in(l, out) : on_refusal(l, line, FAILURE_REFUSED);
 	}
 }

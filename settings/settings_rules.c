@@ -491,16 +491,22 @@ enum { CAPABILITY_MAX = 2000 };
 static void rules_capability(struct settings_load *l, const char *list, const char *name)
 {
 	unsigned line = settings_load_line_of(l, "imapd", name), said = 0;
-	bool imap4rev1 = false, too_long = strlen(list) > CAPABILITY_MAX;
+	bool imap4rev1 = false, too_long = strlen(list) > CAPABILITY_MAX, is_auto = capability_is_auto(list);
 	char word[WORD_MAX_LEN], label[WORD_MAX_LEN];
 
 	snprintf(label, sizeof(label), "imapd.%s", name);
 	while (next_word(&list, word)) {
-		imap4rev1 |= strcasecmp(word, "IMAP4rev1") == 0;
+		imap4rev1 |= strcasecmp(word, "IMAP4rev1") == 0 || is_auto;
+		if (is_auto && strcasecmp(word, "auto") == 0)
+			continue;
 		if (strncasecmp(word, "AUTH=", 5) == 0)
 			settings_rules_mechanism(l, PROTOCOL_IMAP, line, label, word + 5, &said);
 		else if (word[strcspn(word, "(){%*\"\\]")] != '\0')
 			settings_report(l->errors, &l->text, line, "%s: %s is not a valid IMAP capability", label,
+			    word);
+		else if (is_auto)
+			settings_report(l->errors, &l->text, line,
+			    "%s: with \"auto\" only AUTH= words can be added, not %s: the rest is found out", label,
 			    word);
 		else if (!capability_is_ours(word, strlen(word)))
 			settings_report(l->warnings, &l->text, line,
@@ -568,12 +574,32 @@ static void rules_pop3auth(struct settings_load *l, const char *list, unsigned l
 		settings_rules_mechanism(l, PROTOCOL_POP3, line, label, word, &said);
 }
 
+static void rules_pop3_capability(struct settings_load *l, const char *list)
+{
+	char word[WORD_MAX_LEN];
+	unsigned n = 0;
+
+	while (next_word(&list, word)) {
+		n++;
+		if (strcasecmp(word, "auto") != 0 && capability_pop3_line(word, strlen(word)) == NULL)
+			MISTAKE(l, pop3d_POP3_CAPABILITY,
+			    "pop3d.POP3_CAPABILITY: %s is none of \"auto\", %s; SASL, USER and STLS are announced "
+			    "where "
+			    "they are true",
+			    word, capability_ours(PROTOCOL_POP3));
+	}
+	if (n > 1 && capability_is_auto(l->set->pop3d_POP3_CAPABILITY))
+		MISTAKE(l, pop3d_POP3_CAPABILITY,
+		    "pop3d.POP3_CAPABILITY: \"auto\" stands alone: the rest is found out");
+}
+
 static void rules_pop3(struct settings_load *l)
 {
 	const struct settings *set = l->set;
 
 	rules_pop3auth(l, set->pop3d_POP3AUTH, SETTINGS_LINE(l, pop3d_POP3AUTH), "pop3d.POP3AUTH");
 	rules_pop3auth(l, set->pop3d_POP3AUTH_TLS, SETTINGS_LINE(l, pop3d_POP3AUTH_TLS), "pop3d.POP3AUTH_TLS");
+	rules_pop3_capability(l, set->pop3d_POP3_CAPABILITY);
 	rules_tls_required(l, PROTOCOL_POP3, set->pop3d_ssl_POP3_TLS_REQUIRED,
 	    SETTINGS_LINE(l, pop3d_ssl_POP3_TLS_REQUIRED), "pop3d-ssl.POP3_TLS_REQUIRED");
 	rules_maildirpath(l, SETTINGS_LINE(l, pop3d_MAILDIRPATH), "pop3d.MAILDIRPATH", set->pop3d_MAILDIRPATH);

@@ -29,6 +29,10 @@
 	S(node, RUNDIR, PATH, "/run/waypost", 0, 0, "", SF_ALL, \
 		"Folder of the control socket and the lock file. Each node on a machine needs its own: RUNDIR = " \
 		"\"/run/waypost/${PROXY_HOSTNAME}\".") \
+	S(node, STATEDIR, PATH, "", 0, 0, "", SF_M | SF_A, \
+		"Folder of what the node has learned and keeps over a restart (IMAP_CAPABILITY = \"auto\"); it is made if its " \
+		"parent exists, and belongs to AUTH_USER. Each node on a machine needs its own. Not set: RUNDIR/state, which " \
+		"the machine forgets when it starts anew: \"/var/lib/waypost/state\" lasts.") \
 	S(node, PROXY_HOSTNAME, STR, "", 0, 0, "", SF_ALL, \
 		"The name of this node in mailhost options. The environment variable of the same name overrides the " \
 		"setting; the host name of the machine always names this node, too. Case and a trailing dot do not " \
@@ -196,10 +200,12 @@
 		"belong to root. After a change from or to \"exec:\" restart the node.") \
 	S(imapd, IMAP_CAPABILITY, LIST, \
 		"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN", \
-		0, 0, "", SF_W | SF_S, \
-		"Capabilities to announce. If peers are not Waypost, remove what they do not support. For login " \
-		"mechanisms see POP3AUTH: \"... AUTH=PLAIN AUTH=CRAM-MD5\".") \
-	S(imapd, IMAP_CAPABILITY_TLS, LIST, "", 0, 0, "", SF_W | SF_S, \
+		0, 0, "", SF_W | SF_A | SF_S, \
+		"Capabilities to announce. If peers are not Waypost, remove what they do not support, or let the node find " \
+		"out: \"auto AUTH=PLAIN AUTH=LOGIN\" announces, beside these mechanisms, what all servers support that " \
+		"accounts have been routed to in the last 30 days, as they list it after logins; IMAP4rev1 alone while one of " \
+		"them is not known (see README.proxy). For login mechanisms see POP3AUTH: \"... AUTH=PLAIN AUTH=CRAM-MD5\".") \
+	S(imapd, IMAP_CAPABILITY_TLS, LIST, "", 0, 0, "", SF_W | SF_A | SF_S, \
 		"Capabilities to announce to clients that use TLS. Empty: as IMAP_CAPABILITY.") \
 	S(imapd, IMAP_ID_FIELDS, INT, "0", 0, 7, "", SF_W | SF_S, \
 		"What ID reveals besides the server name, as a sum: 1 version, 2 operating system, 4 its release.") \
@@ -291,6 +297,10 @@
 		"strongest mechanism and try no other: list only what works for all accounts.") \
 	S(pop3d, POP3AUTH_TLS, LIST, "", 0, 0, "", SF_W, \
 		"Login mechanisms for clients that use TLS. Empty: as POP3AUTH.") \
+	S(pop3d, POP3_CAPABILITY, LIST, "TOP UIDL RESP-CODES AUTH-RESP-CODE PIPELINING UTF8 EXPIRE LOGIN-DELAY", \
+		0, 0, "", SF_W | SF_A, \
+		"What CAPA announces before login, by name: of these what all servers of the pool support, as POP3 has no " \
+		"message that tells a client another list after it. \"auto\": the node finds out, as with IMAP_CAPABILITY.") \
 	S(pop3d, POP3_INACTIVITY_TIMEOUT, TIME, "10m", 30, SF_DAY, "seconds", SF_S, \
 		"A local session ends after this time without a command. RFC 1939 requires at least 10 minutes.") \
 	S(pop3d, POP3_LOG_DELETIONS, BOOL, "0", 0, 0, "", SF_S, \

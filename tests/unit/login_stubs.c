@@ -41,6 +41,7 @@ void login_stub_fini(struct login *l)
 	str_fini(&l->out);
 	str_fini(&l->in);
 	str_fini(&l->peer.capability);
+	str_fini(&l->peer.list);
 	str_fini(&l->peer.alerts);
 	str_fini(&l->peer.behind);
 }

@@ -194,6 +194,8 @@ static void test_reply(void)
 	strcpy(a.client_tls_words, "TLSv1.3:X");
 	a.ttl = 4;
 	a.time = 12;
+	a.target[0].list = AUTH_LIST_ASK;
+	a.target[1].list = UINT32_MAX;
 	for (int local = 0; local < 4; local++) {
 		a.peer_credentials = (enum auth_peer_credentials)(local % 3);
 		if (a.peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
@@ -206,6 +208,8 @@ static void test_reply(void)
 			memset(a.target, 0, sizeof(a.target)); /* a.peer_credentials is CLIENT_PASSWORD again */
 			a.local = true;
 			a.ntargets = 0;
+			a.target[0].list = 77;
+			strcpy(a.target[0].host, LOCAL_SERVER_HOST);
 			a.report_signature = false;
 			a.other_hosts = AUTH_OTHER_HOSTS_NONE;
 			a.ttl = 0;

@@ -480,6 +480,7 @@ static void test_pop3(void)
 static uint64_t signed_at;     /* time of our signature for the peer; 0: we have no secret */
 static bool tell_client;       /* talk() ends with what the client is told, not with the failure's name */
 static enum peer_tls peer_tls; /* of talk()'s peer */
+static uint32_t peer_list;     /* what authd says of its list */
 static bool client_tls;        /* talk()'s client uses TLS */
 static bool without_password;  /* talk()'s login is one by a token, or the master user */
 static bool local_server;      /* talk()'s peer is that of LOCAL_IMAP or LOCAL_POP3 */
@@ -508,6 +509,7 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 	reply.client_tls = client_tls;
 	reply.ntargets = 1;
 	reply.target[0].tls = peer_tls;
+	reply.target[0].list = peer_list;
 	strcpy(reply.target[0].host, "mail.example.org");
 	net_addr_parse(&reply.target[0].addr, "192.0.2.9", 143);
 	reply.local_server = local_server;
@@ -531,6 +533,8 @@ static char *talk(const struct login_dialect *d, const char *const *lines, const
 		str_addf(&log, "<%s>", signature_check_word(l.peer.signature));
 	if (step == BACKEND_STEP_OK) {
 		d->accepted(&l);
+		if (peer_list != AUTH_LIST_UNWANTED)
+			str_addf(&log, "<%s%s>", l.peer.has_list ? "list " : "no list", str_cstr(&l.peer.list));
 		str_addf(&log, "=> %s", str_cstr(&l.out));
 	} else if (tell_client) {
 		d->refuse(&l, l.peer.failure);
@@ -810,6 +814,35 @@ static void test_pop3_peer(void)
 	TALK(d, "u", "p", false, false, "=> TEMPORARY ", "-ERR busy");
 	TALK(d, "u", "p", false, false, "=> INVALID ", "* OK IMAP");
 	TALK(d, "u", "p", false, false, "USER u\r\n=> INVALID ", "+OK hi", "what");
+}
+
+/* authd wants to know what the peer can do after login: it is asked, unless it says so itself. */
+static void test_peer_list(void)
+{
+	const struct login_dialect *d = &imap_login_dialect;
+
+	peer_list = AUTH_LIST_ASK;
+	TALK(d, "u", "p", false, false,
+	    "L LOGIN \"u\" \"p\"\r\n<list A B>=> t OK [CAPABILITY A B AUTH=X] LOGIN Ok.\r\n", HI,
+	    "L OK [CAPABILITY A B AUTH=X] in");
+	TALK(d, "u", "p", false, false,
+	    "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n<list A>=> t OK [CAPABILITY A] LOGIN Ok.\r\n", HI, "L OK",
+	    "* CAPABILITY A", "C OK");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n<list >=> t OK LOGIN Ok.\r\n", HI,
+	    "L OK", "C BAD");
+	d = &pop3_login_dialect;
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\nCAPA\r\n<list TOP UTF8>=> +OK Logged in.\r\n", "+OK hi",
+	    "+OK", "+OK", "+OK list", "TOP", "SASL PLAIN", "UTF8 USER", "EXPIRE 7", "", ".");
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\nCAPA\r\n<list >=> +OK Logged in.\r\n", "+OK hi", "+OK",
+	    "+OK", "-ERR what");
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\nCAPA\r\n=> INVALID ", "+OK hi", "+OK", "+OK", "what");
+	peer_list = 77; /* it is known: what comes by itself is compared, nothing is asked */
+	TALK(d, "u", "p", false, false, "USER u\r\nPASS p\r\n<no list>=> +OK Logged in.\r\n", "+OK hi", "+OK", "+OK");
+	d = &imap_login_dialect;
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n<no list>=> t OK LOGIN Ok.\r\n", HI, "L OK");
+	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n<list A>=> t OK [CAPABILITY A] LOGIN Ok.\r\n", HI,
+	    "L OK [CAPABILITY A] in");
+	peer_list = AUTH_LIST_UNWANTED;
 }
 
 /* Codes of a peer pass on with the failure that they mean; what only says that TLS is wanted has none. */
@@ -1694,6 +1727,7 @@ static const struct unit_case cases[] = {
 	{ "HTTP requests", test_http },
 	{ "IMAP peers", test_imap_peer },
 	{ "POP3 peers", test_pop3_peer },
+	{ "lists of peers", test_peer_list },
 	{ "refusals of peers", test_peer_refusals },
 	{ "what is told of refusals of peers", test_refusals_told },
 	{ "alerts of peers", test_alerts },

@@ -26,6 +26,8 @@ static bool read_arrived(struct msgr *r) { return session_arrived_read(r, spare)
 static bool read_result(struct msgr *r) { return peer_result_read(r, spare); }
 static bool read_trouble(struct msgr *r) { return peer_trouble_read(r, spare); }
 static bool read_signature(struct msgr *r) { return peer_signature_read(r, spare); }
+static bool read_list(struct msgr *r) { return peer_list_read(r, spare); }
+static bool read_common(struct msgr *r) { return auth_common_read(r, spare); }
 static bool read_void(struct msgr *r) { return ticket_void_read(r, spare); }
 static bool read_handoff(struct msgr *r) { return handoff_read(r, spare); }
 static bool read_channel(struct msgr *r) { return control_channel_read(r, spare); }
@@ -190,6 +192,10 @@ static void test_cut(void)
 	check(PEER_TROUBLE, read_trouble, "PEER_TROUBLE");
 	peer_signature_write(&w, "node.example.com", SIGNATURE_CLOCK);
 	check(PEER_SIGNATURE, read_signature, "PEER_SIGNATURE");
+	peer_list_write(&w, PROTOCOL_POP3, "mail.example.com", 110, "TOP UIDL");
+	check(PEER_LIST, read_list, "PEER_LIST");
+	auth_common_write(&w, PROTOCOL_IMAP, "IMAP4rev1 IDLE");
+	check(AUTH_COMMON, read_common, "AUTH_COMMON");
 	ticket_write(&w, &grant);
 	check(TICKET, read_ticket, "TICKET");
 	ticket_void_write(&w, id);

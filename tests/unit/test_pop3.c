@@ -1,4 +1,5 @@
 /* The parts of pop3d/ that need no mailbox. */
+#include "settings/capability.h"
 #include "tests/unit/unit.h"
 
 #include <stdlib.h>
@@ -125,10 +126,12 @@ static void test_capa(void)
 {
 	struct str before = STR_INIT, after = STR_INIT;
 
-	pop3_capa(&before, "PLAIN APOP LOGIN");
-	pop3_capa(&after, NULL);
+	pop3_capa(&before, "TOP x UTF8 pipelining", "PLAIN APOP LOGIN");
+	pop3_capa(&after, capability_ours(PROTOCOL_POP3), NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(before.data, "SASL PLAIN LOGIN\r\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(before.data, "\r\nUSER\r\n"));
+	CU_ASSERT_STRING_EQUAL(before.data,
+	    "SASL PLAIN LOGIN\r\nUSER\r\nTOP\r\nUTF8 USER\r\nPIPELINING\r\nIMPLEMENTATION Waypost\r\n");
 	CU_ASSERT_PTR_NULL(strstr(after.data, "SASL"));
 	CU_ASSERT_PTR_NULL(strstr(after.data, "\r\nUSER\r\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(after.data, "\r\nPIPELINING\r\n"));
