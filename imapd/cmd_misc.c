@@ -7,7 +7,6 @@
 
 #include "imapd/cmd.h"
 #include "imapd/imap_body.h"
-#include "imapd/imap_capability.h"
 #include "imapd/imap_id_list.h"
 #include "imapd/imap_names.h"
 #include "lib/log.h"
@@ -19,7 +18,7 @@ enum imap_status imap_cmd_capability(struct imap_session *s, struct imap_lex *ar
 	struct str words = STR_INIT;
 
 	(void)args;
-	imap_capability(&words, imap_capability_list(s->set, s->start->tls), IMAP_CAPABILITY_AFTER);
+	imap_add_capabilities(s, &words);
 	bio_printf(&s->io, "* CAPABILITY %s\r\n", words.data);
 	str_fini(&words);
 	return imap_ok(s, "CAPABILITY completed.");
@@ -44,18 +43,26 @@ enum imap_status imap_cmd_again(struct imap_session *s, struct imap_lex *args)
 	return imap_bad(s, "You are logged in already.");
 }
 
+/* What an ID says. */
+struct told {
+	struct imap_session *s;
+	struct str text; /* for the log */
+};
+
 /* Adds what the client's first ID says about its program, for the log. Other keys are left out because they may be
  * private ("command", "arguments"); no value may look like another field of the line. */
 static void add_id_pair(void *arg, const char *key, const char *value, size_t len UNUSED)
 {
 	static const char *const keys[] = { "name", "version", "os", "os-version", "vendor" };
-	struct str *text = arg;
+	struct told *t = arg;
 
+	if (strcasecmp(key, "name") == 0)
+		log_clean(t->s->client, sizeof(t->s->client), value);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (strcasecmp(key, keys[i]) == 0 && text->len < ID_LOG_MAX) {
+		if (strcasecmp(key, keys[i]) == 0 && t->text.len < ID_LOG_MAX) {
 			char clean[ID_LOG_VALUE_MAX + 1];
 
-			str_addf(text, ", %s=%s", keys[i], log_value(clean, sizeof(clean), value));
+			str_addf(&t->text, ", %s=%s", keys[i], log_value(clean, sizeof(clean), value));
 		}
 }
 
@@ -85,15 +92,17 @@ static void put_id(struct imap_session *s)
 
 enum imap_status imap_cmd_id(struct imap_session *s, struct imap_lex *args)
 {
-	struct str text = STR_INIT;
+	struct told t = { s, STR_INIT };
 	char who[512];
-	bool ok = imap_id_list(args, add_id_pair, &text);
+	bool ok;
 
-	if (ok && text.len > 0 && !s->id_said) {
-		log_as("imapd", LOG_LEVEL_INFO, "ID, %s%s", session_log_who(s->start, who, sizeof(who)), text.data);
+	s->client[0] = '\0';
+	ok = imap_id_list(args, add_id_pair, &t);
+	if (ok && t.text.len > 0 && !s->id_said) {
+		log_as("imapd", LOG_LEVEL_INFO, "ID, %s%s", session_log_who(s->start, who, sizeof(who)), t.text.data);
 		s->id_said = true;
 	}
-	str_fini(&text);
+	str_fini(&t.text);
 	if (!ok)
 		return imap_bad(s, IMAP_ID_BAD);
 	put_id(s);

@@ -15,9 +15,10 @@ static bool is_told(const char *word, size_t len, enum imap_capability_when when
 	return when != IMAP_CAPABILITY_LOGINDISABLED || len < 5 || !text_is_word(word, 5, "AUTH=");
 }
 
-void imap_capability(struct str *out, const char *list, enum imap_capability_when when)
+void imap_capability(struct str *out, const char *list, const char *withheld, enum imap_capability_when when)
 {
-	size_t before = out->len, len;
+	struct str words = STR_INIT;
+	size_t len;
 
 	if (when == IMAP_CAPABILITY_AFTER && capability_is_auto(list))
 		list = capability_ours(PROTOCOL_IMAP);
@@ -26,13 +27,15 @@ void imap_capability(struct str *out, const char *list, enum imap_capability_whe
 		if (len == 0) {
 			p++;
 		} else if (is_told(p, len, when)) {
-			if (out->len != before)
-				str_addc(out, ' ');
-			str_add(out, p, len);
+			if (words.len != 0)
+				str_addc(&words, ' ');
+			str_add(&words, p, len);
 		}
 	}
-	if (out->len == before)
-		str_adds(out, "IMAP4rev1");
+	if (withheld[0] != '\0')
+		capability_drop(&words, withheld);
+	str_adds(out, words.len != 0 ? words.data : "IMAP4rev1");
+	str_fini(&words);
 }
 
 void imap_capability_add_auto(struct str *out, const char *common, const char *list)

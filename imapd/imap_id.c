@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "imapd/imap_id_list.h"
+#include "lib/log.h"
 #include "lib/num.h"
 #include "lib/text.h"
 #include "login/forwarded_text.h"
@@ -60,6 +61,8 @@ void imap_id_pair(struct login *l, const char *key, const char *value, size_t va
 			take_forwarded(&l->forwarded, key, value);
 		return;
 	}
+	if (strcasecmp(key, "name") == 0)
+		log_clean(il->client, sizeof(il->client), value);
 	/* Values that cannot be quoted, or are too much, are left out: ID is for statistics. */
 	if (!quotable(key) || !quotable(value) || il->id.len + strlen(key) + value_len > IMAP_ID_TEXT_MAX ||
 	    il->id_pairs >= IMAP_ID_PAIRS_MAX - OWN_PAIRS)

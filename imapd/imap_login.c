@@ -33,15 +33,19 @@ static void add_capabilities(struct login *l)
 {
 	const char *list = imap_capability_list(l->set, l->tls);
 	bool wants_tls = login_wants_tls(l);
-	struct str found = STR_INIT;
+	struct str found = STR_INIT, withheld = STR_INIT;
+	const struct imap_login *il = l->data;
 	char name[ACCOUNT_NAME_MAX];
 
 	if (capability_is_auto(list)) {
 		imap_capability_add_auto(&found, str_cstr(&l->env->common[PROTOCOL_IMAP]), list);
 		list = str_cstr(&found);
 	}
-	imap_capability(&l->out, list, wants_tls ? IMAP_CAPABILITY_LOGINDISABLED : IMAP_CAPABILITY_BEFORE);
+	withheld_from(l->set->imapd_IMAP_CAPABILITY_WITHHELD, il->client, &withheld);
+	imap_capability(&l->out, list, str_cstr(&withheld),
+	    wants_tls ? IMAP_CAPABILITY_LOGINDISABLED : IMAP_CAPABILITY_BEFORE);
 	str_fini(&found);
+	str_fini(&withheld);
 	if (login_offers_tls(l) == LOGIN_TLS_OFFERED)
 		str_adds(&l->out, " STARTTLS");
 	if (wants_tls)
@@ -253,6 +257,7 @@ static enum login_event cmd_id(struct login *l, struct imap_lex *c)
 	bool first = !il->id_seen;
 
 	str_clear(&il->id);
+	il->client[0] = '\0';
 	il->id_pairs = 0;
 	il->id_seen = true;
 	if (!imap_id_list(c, first ? first_id_pair : later_id_pair, l))
@@ -356,8 +361,8 @@ static enum login_event pass_over(struct login *l, const char *p, size_t len, si
 	return LOGIN_EVENT_FATAL;
 }
 
-/* Refuses a command: LINE: it is too long, else it has a literal that is not allowed. P begins with what was scanned of
- * it. Its bytes must not be taken for commands. */
+/* Refuses a command: LINE: it is too long, else it has a literal that is not allowed. P begins with what was scanned
+ * of it. Its bytes must not be taken for commands. */
 static enum login_event refuse_command(struct login *l, const char *p, size_t len, size_t *used, const char *text,
     bool line)
 {
@@ -447,7 +452,13 @@ static void context(struct login *l, struct str *out)
 {
 	const struct imap_login *il = l->data;
 
-	str_adds(out, peer_login_is_program(l) ? IMAP_PEER_LOGIN_TAG : il->tag);
+	if (peer_login_is_program(l)) {
+		str_adds(out, IMAP_PEER_LOGIN_TAG);
+		return;
+	}
+	str_adds(out, il->tag);
+	if (il->client[0] != '\0')
+		str_addf(out, " %s", il->client);
 }
 
 static void fini(struct login *l)

@@ -5,6 +5,7 @@
 #include "imapd/imap_lex.h"
 #include "login/login.h"
 #include "login/login_sasl.h"
+#include "settings/withheld.h"
 
 extern const struct login_dialect imap_login_dialect;
 
@@ -26,7 +27,8 @@ struct imap_login {
 	struct imap_skip skip;
 	bool id_seen;
 	unsigned id_pairs;
-	struct str id; /* the client's own ID pairs, quoted, without reserved keys */
+	char client[WITHHELD_CLIENT_MAX]; /* the name in its ID, printable; "": it has not said */
+	struct str id;                    /* the client's own ID pairs, quoted, without reserved keys */
 };
 
 /* The dialogue with an IMAP peer (imap_peer_login.c). */

@@ -191,7 +191,8 @@ static enum login_failure code_failure(struct login *l, const char *text, enum l
 	return without == FAILURE_REFUSED ? FAILURE_TEMPORARY : without;
 }
 
-/* LOGINDISABLED forbids LOGIN alone (RFC 3501 section 7.2.1): a peer that announces SASL PLAIN beside it takes that. */
+/* LOGINDISABLED forbids LOGIN alone (RFC 3501 section 7.2.1): a peer that announces SASL PLAIN beside it takes
+ * that. */
 static bool takes_no_login(const struct login *l)
 {
 	return (l->peer.caps & (CAP_LOGINDISABLED | CAP_AUTH_PLAIN)) == CAP_LOGINDISABLED;
@@ -337,8 +338,8 @@ static enum backend_step begin_login(struct login *l, struct str *out)
 		return peer_login_fail(l, FAILURE_SELF, "");
 	if (!peer_login_is_fit(l))
 		return peer_login_fail(l, FAILURE_CONTROL_CHARS, "");
-	/* What our nodes announce is for clients: they accept each other's signed logins whatever it says. One that may
-	 * ask for certificates announces nothing in its greeting. */
+	/* What our nodes announce is for clients: they accept each other's signed logins whatever it says. One that
+	 * may ask for certificates announces nothing in its greeting. */
 	if (l->peer.mark == NODE_MARK_OTHER)
 		l->peer.caps |= (l->peer.caps & CAP_SEEN) != 0 ? CAP_NODE : CAP_NODE | CAP_TOKEN;
 	if (l->peer.mark == NODE_MARK_OTHER && l->reply->time != 0)
@@ -581,9 +582,14 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 void imap_accepted(struct login *l)
 {
 	const struct imap_login *il = l->data;
+	struct str withheld = STR_INIT;
 
 	capability_take(&l->peer.list, str_cstr(&l->peer.capability));
 	l->peer.has_list = l->peer.capability.len != 0 || l->peer.state == PEER_CAPABILITY;
+	withheld_from(l->set->imapd_IMAP_CAPABILITY_WITHHELD, il->client, &withheld);
+	if (withheld.len != 0)
+		capability_drop(&l->peer.capability, withheld.data);
+	str_fini(&withheld);
 	/* Tells the client the capabilities, which it may not know, or know differently from before the login. */
 	if (tells_capability(l) && l->peer.capability.len != 0)
 		str_addf(&l->out, "* CAPABILITY %s\r\n", l->peer.capability.data);

@@ -191,10 +191,16 @@ static bool node_is_right(struct imap_session *s)
 }
 
 /* Answers the login with TEXT, which says nothing about the password. */
+/* Behind the tag of the login in start->context comes the name in the client's ID, if there was one. */
+static int login_tag_len(const struct imap_session *s)
+{
+	return (int)strcspn(s->start->context, " ");
+}
+
 static void say_unavailable(struct imap_session *s, const char *text)
 {
 	if (s->start->context[0] != '\0')
-		bio_printf(&s->io, "%s NO [UNAVAILABLE] %s\r\n", s->start->context, text);
+		bio_printf(&s->io, "%.*s NO [UNAVAILABLE] %s\r\n", login_tag_len(s), s->start->context, text);
 	imap_end(s, SESSION_END_SERVER, "[UNAVAILABLE] Mailbox is not available.");
 }
 
@@ -207,14 +213,23 @@ static void refuse_login(struct imap_session *s)
 	say_unavailable(s, "Mailbox is not available, please tell your administrator.");
 }
 
+void imap_add_capabilities(const struct imap_session *s, struct str *out)
+{
+	struct str withheld = STR_INIT;
+
+	withheld_from(s->set->imapd_IMAP_CAPABILITY_WITHHELD, s->client, &withheld);
+	imap_capability(out, imap_capability_list(s->set, s->start->tls), str_cstr(&withheld), IMAP_CAPABILITY_AFTER);
+	str_fini(&withheld);
+}
+
 static void welcome(struct imap_session *s)
 {
 	struct str words = STR_INIT;
 
-	imap_capability(&words, imap_capability_list(s->set, s->start->tls), IMAP_CAPABILITY_AFTER);
+	imap_add_capabilities(s, &words);
 	if (s->start->context[0] != '\0')
-		bio_printf(&s->io, "%s OK [CAPABILITY %s] LOGIN Ok.%s\r\n", s->start->context, str_cstr(&words),
-		    signature_check_note(s->start->signature));
+		bio_printf(&s->io, "%.*s OK [CAPABILITY %s] LOGIN Ok.%s\r\n", login_tag_len(s), s->start->context,
+		    str_cstr(&words), signature_check_note(s->start->signature));
 	else
 		bio_printf(&s->io, "* PREAUTH [CAPABILITY %s] Waypost ready.\r\n", str_cstr(&words));
 	str_fini(&words);
@@ -262,6 +277,8 @@ void imapd_serve(int in, int out, const struct session_start *start)
 {
 	struct imap_session s = { .start = start, .set = start->set };
 
+	if (start->context[login_tag_len(&s)] == ' ')
+		str_copy(s.client, sizeof(s.client), start->context + login_tag_len(&s) + 1);
 	session_bio_pair(&s.io, in, out, start);
 	work_init(&s.work, &s.io, "* OK Still at work.\r\n");
 	start->counters->end = SESSION_END_DISCONNECTED;

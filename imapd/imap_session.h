@@ -16,6 +16,7 @@
 #include "maildir/md_box.h"
 #include "node/session.h"
 #include "node/work.h"
+#include "settings/withheld.h"
 
 enum {
 	/* Room for long sets of UIDs, and for the rest of the command. */
@@ -63,7 +64,8 @@ struct imap_session {
 	struct md_box *box; /* the selected mailbox, or NULL */
 	bool examine;       /* selected by EXAMINE, or not writable */
 	bool over;
-	unsigned errors; /* consecutive BADs */
+	unsigned errors;                  /* consecutive BADs */
+	char client[WITHHELD_CLIENT_MAX]; /* the name in its ID, printable; "": it has not said */
 	/* what the client knows of the selected mailbox */
 	size_t told_exists, told_recent;
 	uint32_t told_keywords;                                /* by FLAGS */
@@ -82,6 +84,8 @@ struct imap_session {
 
 /* --- imap_session.c --- */
 
+/* Appends the capabilities that the client is told. */
+void imap_add_capabilities(const struct imap_session *s, struct str *out);
 /* The tagged reply: sets the text, returns the status. */
 enum imap_status imap_ok(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);
 enum imap_status imap_no(struct imap_session *s, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -136,6 +136,19 @@ void capability_keep_common(struct str *list, const char *other)
 	*list = out;
 }
 
+void capability_drop(struct str *list, const char *other)
+{
+	struct str out = STR_INIT;
+	const char *p = str_cstr(list), *word;
+	size_t len;
+
+	while ((len = next_word(&p, &word)) != 0)
+		if (!has_exactly(other, word, len))
+			add(&out, word, len);
+	str_fini(list);
+	*list = out;
+}
+
 uint32_t capability_hash(const char *list)
 {
 	uint32_t h = 2166136261; /* FNV-1a */

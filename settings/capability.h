@@ -35,6 +35,8 @@ bool capability_list_ok(const char *list);
 void capability_take(struct str *out, const char *list);
 /* Drops from LIST what OTHER does not have. */
 void capability_keep_common(struct str *list, const char *other);
+/* Drops from LIST the words that OTHER has. */
+void capability_drop(struct str *list, const char *other);
 /* A number for LIST, by which two of them differ as good as always; never 0 or 1. */
 uint32_t capability_hash(const char *list);
 

@@ -28,6 +28,7 @@ settings_libsettings_a_SOURCES = \
 	settings/settings_tls.c settings/settings_tls.h \
 	settings/settings_text.c settings/settings_text.h \
 	settings/settings_user.c \
-	settings/settings_value.c
+	settings/settings_value.c \
+	settings/withheld.c settings/withheld.h
 SETTINGS_LIBS = settings/libsettings.a $(LIBCONFIG_LIBS) $(TLS_LIBS) $(LIB_LIBS)
 EXTRA_DIST += settings/README

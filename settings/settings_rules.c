@@ -26,6 +26,7 @@
 #include "settings/peer_tls.h"
 #include "settings/pool_secret.h"
 #include "settings/settings_tls.h"
+#include "settings/withheld.h"
 
 #define MISTAKE(l, member, ...) settings_report((l)->errors, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
 #define WARNING(l, member, ...) settings_report((l)->warnings, &(l)->text, SETTINGS_LINE(l, member), __VA_ARGS__)
@@ -519,6 +520,21 @@ static void rules_capability(struct settings_load *l, const char *list, const ch
 		settings_report(l->errors, &l->text, line, "%s lacks IMAP4rev1, which clients require; add it", label);
 }
 
+static void rules_withheld(struct settings_load *l)
+{
+	const char *list = l->set->imapd_IMAP_CAPABILITY_WITHHELD, *pattern, *words;
+	char word[WORD_MAX_LEN];
+	size_t len, n;
+
+	while (withheld_next(&list, &pattern, &len, &words, &n))
+		;
+	if (next_word(&list, word))
+		MISTAKE(l, imapd_IMAP_CAPABILITY_WITHHELD,
+		    "imapd.IMAP_CAPABILITY_WITHHELD: %s is not PATTERN=CAPABILITY:CAPABILITY; write ? for a blank in a "
+		    "client's name: \"Old?Mail*=IDLE:MOVE\"",
+		    word);
+}
+
 /* A TLS_REQUIRED that the file switches ON must not be without effect, and one that is off not contradict others. */
 static void rules_tls_required(struct settings_load *l, enum protocol p, bool on, unsigned line, const char *label)
 {
@@ -556,6 +572,7 @@ static void rules_imap(struct settings_load *l)
 	rules_capability(l, set->imapd_IMAP_CAPABILITY, "IMAP_CAPABILITY");
 	if (set->imapd_IMAP_CAPABILITY_TLS[0] != '\0')
 		rules_capability(l, set->imapd_IMAP_CAPABILITY_TLS, "IMAP_CAPABILITY_TLS");
+	rules_withheld(l);
 	rules_tls_required(l, PROTOCOL_IMAP, set->imapd_ssl_IMAP_TLS_REQUIRED,
 	    SETTINGS_LINE(l, imapd_ssl_IMAP_TLS_REQUIRED), "imapd-ssl.IMAP_TLS_REQUIRED");
 	rules_maildirpath(l, SETTINGS_LINE(l, imapd_MAILDIRPATH), "imapd.MAILDIRPATH", set->imapd_MAILDIRPATH);

@@ -207,6 +207,11 @@
 		"them is not known (see README.proxy). For login mechanisms see POP3AUTH: \"... AUTH=PLAIN AUTH=CRAM-MD5\".") \
 	S(imapd, IMAP_CAPABILITY_TLS, LIST, "", 0, 0, "", SF_W | SF_A | SF_S, \
 		"Capabilities to announce to clients that use TLS. Empty: as IMAP_CAPABILITY.") \
+	S(imapd, IMAP_CAPABILITY_WITHHELD, LIST, "", 0, 0, "", SF_W | SF_S, \
+		"Capabilities that clients are not told, by the name in their ID, as single programs break on single " \
+		"extensions: \"Old?Mail*=IDLE:MOVE *phone*=LITERAL+\". * stands for any characters, ? for one, and so for a " \
+		"blank; all rows that fit count. It concerns what is announced after the client's ID, and after its login the " \
+		"list in the answer; if it asks a server that is not Waypost later, that answers by itself.") \
 	S(imapd, IMAP_ID_FIELDS, INT, "0", 0, 7, "", SF_W | SF_S, \
 		"What ID reveals besides the server name, as a sum: 1 version, 2 operating system, 4 its release.") \
 	S(imapd, IMAP_NAMESPACE_PREFIX, WORD, "INBOX.", 0, 0, "INBOX.|", SF_S, \

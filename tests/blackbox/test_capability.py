@@ -183,7 +183,36 @@ def test_static_pop3_list(make_pool):
     assert set(capa(p)) == {"SASL PLAIN LOGIN", "USER", "UIDL", "TOP", "IMPLEMENTATION Waypost"}
 
 
+def test_withheld(make_pool, servers):
+    """What a client says it is decides what it is told from then on: before login, with the answer to it, and in a session here."""
+    servers[0].script = lists("IDLE", "MOVE", "LITERAL+")
+    p = make_pool(nodes=2, settings={"imapd": {"IMAP_CAPABILITY_WITHHELD": "Old?Mail*=IDLE:MOVE:AUTH=LOGIN *=ID"}},
+                  accounts=[Account("a@example.com", mailhost=servers[0].host), Account("here@example.com", mailhost="127.0.0.1"),
+                            Account("there@example.com", mailhost="127.0.0.2")])
+
+    def words(text):
+        return set(re.search(r"CAPABILITY ([^]]*)", text.decode()).group(1).split())
+    for user in p.accounts:
+        for name, gone in ((None, set()), ("old mail 3", {"IDLE", "MOVE", "AUTH=LOGIN", "ID"}), ("other", {"ID"})):
+            with Imap(HERE, p.imap_port) as c:
+                before = words(c.greeting)
+                assert {"IDLE", "MOVE", "LITERAL+", "ID", "AUTH=LOGIN"} <= before
+                if name:
+                    c.ok(f'ID ("version" "9" "name" "{name}")')
+                assert words(c.ok("CAPABILITY").find(rb"^\* CAPABILITY ")) == before - gone
+                reply = c.login(user, p.accounts[user].password)
+                told = words(reply.text)
+                assert reply.ok and "LITERAL+" in told and not told & gone and {"IDLE", "MOVE"} - gone <= told, (user, name, reply)
+                if user != "a@example.com":
+                    assert not words(c.ok("CAPABILITY").find(rb"^\* CAPABILITY ")) & gone
+                    c.ok('ID ("name" "Old Mail")')
+                    assert "IDLE" not in words(c.ok("CAPABILITY").find(rb"^\* CAPABILITY "))
+                    c.ok("ID NIL")
+                    assert "IDLE" in words(c.ok("CAPABILITY").find(rb"^\* CAPABILITY "))
+
+
 @pytest.mark.parametrize("group,name,value,says", [
+    ("imapd", "IMAP_CAPABILITY_WITHHELD", "Old Mail=IDLE", "Old is not PATTERN=CAPABILITY"),
     ("imapd", "IMAP_CAPABILITY", "auto IDLE", 'with "auto" only AUTH= words can be added, not IDLE'),
     ("pop3d", "POP3_CAPABILITY", "auto TOP", '"auto" stands alone'),
     ("pop3d", "POP3_CAPABILITY", "TOP SASL", "SASL is none of"),

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "imapd/imap_capability.h"
+#include "settings/withheld.h"
 #include "imapd/imap_match.h"
 #include "lib/mem.h"
 #include "tests/unit/unit.h"
@@ -110,11 +111,65 @@ static void test_hostile(void)
 	str_fini(&name);
 }
 
+/* Rows whose patterns fit: all of them count. */
+static void test_withheld(void)
+{
+	static const struct {
+		const char *pattern, *name;
+		bool fits;
+	} t[] = {
+		{ "a", "A", true },
+		{ "a", "ab", false },
+		{ "a", "", false },
+		{ "*", "", true },
+		{ "a*", "Abc", true },
+		{ "*b*d", "abcd", true },
+		{ "*b*d", "abcdx", false },
+		{ "a?c", "a c", true },
+		{ "a?c", "ac", false },
+		{ "*aab", "aaaaaaaaab", true },
+		{ "**?**", "x", true },
+		{ "**?**", "", false },
+		{ "[a-z]", "b", false },
+	};
+	static const char list[] = "  Old?Mail*=IDLE:MOVE *phone*=LITERAL+:X-Y  *=ID";
+	struct str out = STR_INIT;
+	const char *p, *row, *words;
+	size_t n, m;
+	char name[100];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		CU_ASSERT_EQUAL(withheld_matches(t[i].pattern, strlen(t[i].pattern), t[i].name), t[i].fits);
+	withheld_from(list, "old mail 3 for iPhone", &out);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "IDLE MOVE LITERAL+ X-Y ID");
+	str_clear(&out);
+	withheld_from(list, "", &out);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "");
+	imap_capability(&out, "IMAP4rev1 IDLE MOVE AUTH=PLAIN", "move auth=plain", IMAP_CAPABILITY_BEFORE);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), "IMAP4rev1 IDLE");
+	str_fini(&out);
+	for (size_t len = 1; len < sizeof(list); len++) { /* cut anywhere: no row that is not there */
+		char *cut = mem_memdup(list, len);
+
+		for (p = cut; withheld_next(&p, &row, &n, &words, &m);)
+			CU_ASSERT(n != 0 && m != 0 && row >= cut && words + m <= cut + len);
+		mem_free(&cut);
+	}
+	memset(name, 'a', sizeof(name) - 1); /* the worst case takes no time */
+	name[sizeof(name) - 1] = '\0';
+	CU_ASSERT_FALSE(withheld_matches("*a*a*a*a*a*a*a*a*a*a*b", 22, name));
+	for (const char *const *bad = (const char *const[]){ "x", "=IDLE", "x=", "x =y", NULL }; *bad != NULL; bad++) {
+		p = *bad;
+		CU_ASSERT_FALSE(withheld_next(&p, &row, &n, &words, &m));
+		CU_ASSERT_EQUAL(*p, **bad);
+	}
+}
+
 static void capability_is(const char *list, enum imap_capability_when when, const char *want)
 {
 	struct str out = STR_INIT;
 
-	imap_capability(&out, list, when);
+	imap_capability(&out, list, "", when);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
 	str_fini(&out);
 }
@@ -143,5 +198,6 @@ static void test_capability(void)
 }
 
 static const struct unit_case cases[] = { { "patterns", test_rows }, { "levels", test_levels },
-	{ "hostile patterns", test_hostile }, { "capability", test_capability }, { NULL, NULL } };
+	{ "capabilities withheld", test_withheld }, { "hostile patterns", test_hostile },
+	{ "capability", test_capability }, { NULL, NULL } };
 UNIT_MAIN("imap_match", cases)
