@@ -89,7 +89,7 @@ def refuses_literals(conn):
 
 
 @pytest.mark.parametrize("script,word", [(says("* PREAUTH [CAPABILITY IMAP4rev1] x\r\n"), "PREAUTH"), (bye_in_the_middle, "and away"),
-                                         (says("* OK x\r\n", then_close=True), "closed"), (refuses_literals, "no literals here")])
+                                         (says("* OK x\r\n", then_close=True), "cannot be reached"), (refuses_literals, "no literals here")])
 def test_no_session_there(fakes_pool, script, word):
     """One that has logged in somebody, whoever that is, gets no client; nor one that goes away, or takes no literal that is needed.
     The client hears of trouble, not of a wrong password, and the log says what it is."""
