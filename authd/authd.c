@@ -144,7 +144,7 @@ static bool has_arrived(struct authd_worker *w, struct msgr *r)
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
 	at = &s->pending->target[m.target];
-	peers_answered(w->a->peers, at, w->generation, clock_now() - m.ago_ms / 1000.0);
+	peers_answered(w->a->peers, at, w->generation, MIN((double)m.when_ms / 1000, clock_now()));
 	troubles_over(w->a->troubles, TROUBLE_TLS, at->protocol, &at->addr);
 	if (at->tls != PEER_TLS_NONE)
 		troubles_over(w->a->troubles, TROUBLE_UNTRUSTED, at->protocol, &at->addr);
@@ -165,7 +165,7 @@ static bool peer_result(struct authd_worker *w, struct msgr *r)
 	if ((s = sessions_pending(w, m.session, m.target)) == NULL)
 		return true;
 	at = &s->pending->target[m.target];
-	began = now - m.ago_ms / 1000.0;
+	began = now - m.took_ms / 1000.0;
 	if (m.result == PEER_ANSWERS)
 		peers_answered(peers, at, w->generation, now);
 	else if (m.result == PEER_SLOW)

@@ -305,8 +305,8 @@ void peers_answered(struct peers *p, const struct peer_service *s, uint64_t by, 
 {
 	struct peer_health *h = get_health(p, s);
 
-	if (h->state != PEER_STATE_UP && now < h->began)
-		return; /* that is known only now, and something newer already */
+	if (h->state != PEER_STATE_UP && now <= h->began)
+		return; /* that is told late, and something newer is known already */
 	not_down(h, by, now);
 	forget_logins(&h->refused);
 	h->state = PEER_STATE_UP;

@@ -29,7 +29,7 @@ struct authd_link {
 	struct {
 		uint64_t session;
 		uint8_t target;
-		int64_t when; /* clock_ms() */
+		int64_t when_ms; /* clock_ms() */
 	} arrived[ARRIVED_MAX];
 	unsigned narrived;
 	uint32_t crowded_until; /* loop time, seconds: until then each arrival is reported to authd at once */
@@ -62,8 +62,7 @@ void authd_link_lose(struct authd_link *a, struct login *l)
 void authd_link_tell_arrived(struct authd_link *a)
 {
 	for (unsigned i = 0; a->chan != NULL && i < a->narrived; i++) {
-		session_arrived_write(&out, a->arrived[i].session, a->arrived[i].target,
-		    (uint32_t)(clock_ms() - a->arrived[i].when));
+		session_arrived_write(&out, a->arrived[i].session, a->arrived[i].target, a->arrived[i].when_ms);
 		if (chan_post(a->chan, &out) != 0)
 			log_error("authd does not read its messages: its count of pending logins will be too high");
 	}
@@ -73,7 +72,7 @@ void authd_link_tell_arrived(struct authd_link *a)
 void authd_link_arrived(struct authd_link *a, uint64_t session, unsigned target)
 {
 	a->arrived[a->narrived].session = session;
-	a->arrived[a->narrived].when = clock_ms();
+	a->arrived[a->narrived].when_ms = clock_ms();
 	a->arrived[a->narrived++].target = (uint8_t)target;
 	if (a->narrived == ARRIVED_MAX || clock_seconds() < a->crowded_until)
 		authd_link_tell_arrived(a);
@@ -183,10 +182,10 @@ void authd_link_session_end(struct authd_link *a, uint64_t session)
 }
 
 void authd_link_peer_result(struct authd_link *a, uint64_t session, unsigned target, enum peer_result result,
-    uint32_t ago_ms)
+    uint32_t took_ms)
 {
 	authd_link_tell_arrived(a); /* it matters that others were served meanwhile */
-	peer_result_write(&out, session, (uint8_t)target, result, ago_ms);
+	peer_result_write(&out, session, (uint8_t)target, result, took_ms);
 	if (a->chan != NULL && chan_send(a->chan, &out, -1) != 0)
 		log_warn("authd does not read its messages");
 }

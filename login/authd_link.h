@@ -63,9 +63,9 @@ void authd_link_session_end(struct authd_link *a, uint64_t session);
 void authd_link_arrived(struct authd_link *a, uint64_t session, unsigned target);
 /* Sends what waits of that; to be called each second. */
 void authd_link_tell_arrived(struct authd_link *a);
-/* The result of SESSION's login at target number TARGET, which began there AGO_MS milliseconds ago. */
+/* The result of SESSION's login at target number TARGET, after TOOK_MS milliseconds. */
 void authd_link_peer_result(struct authd_link *a, uint64_t session, unsigned target, enum peer_result result,
-    uint32_t ago_ms);
+    uint32_t took_ms);
 /* The verdict of HOST, one of our nodes, on our signature. */
 void authd_link_peer_signature(struct authd_link *a, const char *host, enum signature_check check);
 /* After a login of PROTOCOL the server of HOST at PORT has listed LIST (capability_take()). */

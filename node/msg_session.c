@@ -60,12 +60,12 @@ bool session_adopt_read(struct msgr *r, struct session_adopt *m)
 	return msgr_end(r) && m->have.pid > 1 && m->have.pid <= INT32_MAX;
 }
 
-void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target, uint32_t ago_ms)
+void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target, int64_t when_ms)
 {
 	msgw_begin(w, SESSION_ARRIVED);
 	msgw_u64(w, session);
 	msgw_u8(w, target);
-	msgw_u32(w, ago_ms);
+	msgw_u64(w, (uint64_t)when_ms);
 }
 
 bool session_arrived_read(struct msgr *r, struct session_target *m)
@@ -73,17 +73,17 @@ bool session_arrived_read(struct msgr *r, struct session_target *m)
 	m->session = msgr_u64(r);
 	m->target = msgr_u8(r);
 	m->result = PEER_ANSWERS;
-	m->ago_ms = msgr_u32(r);
+	m->when_ms = (int64_t)msgr_u64(r);
 	return msgr_end(r);
 }
 
-void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result, uint32_t ago_ms)
+void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result, uint32_t took_ms)
 {
 	msgw_begin(w, PEER_RESULT);
 	msgw_u64(w, session);
 	msgw_u8(w, target);
 	msgw_u8(w, (uint8_t)result);
-	msgw_u32(w, ago_ms);
+	msgw_u32(w, took_ms);
 }
 
 bool peer_result_read(struct msgr *r, struct session_target *m)
@@ -91,7 +91,7 @@ bool peer_result_read(struct msgr *r, struct session_target *m)
 	m->session = msgr_u64(r);
 	m->target = msgr_u8(r);
 	m->result = (enum peer_result)msgr_below(r, PEER_RESULTS);
-	m->ago_ms = msgr_u32(r);
+	m->took_ms = msgr_u32(r);
 	return msgr_end(r);
 }
 

@@ -41,13 +41,12 @@ struct session_target {
 	uint64_t session;
 	uint8_t target;
 	enum peer_result result; /* of PEER_RESULT; PEER_ANSWERS in SESSION_ARRIVED */
-	/* SESSION_ARRIVED: since the login succeeded, as these messages may wait for others. PEER_RESULT: since the
-	 * attempt at this target began. */
-	uint32_t ago_ms;
+	uint32_t took_ms;        /* of PEER_RESULT: since the attempt at this target began */
+	int64_t when_ms;         /* of SESSION_ARRIVED, which may wait for another message: clock_ms() of the login */
 };
-void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target, uint32_t ago_ms);
+void session_arrived_write(struct msgw *w, uint64_t session, uint8_t target, int64_t when_ms);
 bool session_arrived_read(struct msgr *r, struct session_target *m);
-void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result, uint32_t ago_ms);
+void peer_result_write(struct msgw *w, uint64_t session, uint8_t target, enum peer_result result, uint32_t took_ms);
 bool peer_result_read(struct msgr *r, struct session_target *m);
 
 /* PEER_TROUBLE: what a login to HOST at ADDR has shown, and its administrator has to end. */
