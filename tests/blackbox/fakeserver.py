@@ -185,7 +185,7 @@ def imap_peer(serve=None, greeting="* OK [CAPABILITY IMAP4rev1 LITERAL+ SASL-IR 
             if verb == b"ID":
                 conn.send(f"{id_answer}{tag} OK ID done\r\n", piece)
             elif verb == b"CAPABILITY":
-                conn.send(f"* CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID IDLE\r\n{tag} OK done\r\n", piece)
+                conn.send(f"* CAPABILITY IMAP4rev1 LITERAL+ SASL-IR AUTH=PLAIN ID IDLE\r\n{tag} OK done\r\n", piece)
             elif verb == b"NOOP":
                 conn.send(f"{tag} OK done\r\n", piece)
             elif verb == b"LOGOUT":
