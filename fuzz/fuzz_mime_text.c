@@ -112,7 +112,9 @@ static void decoders(const char *p, size_t len, uint8_t choice)
 
 	decode(&whole, choice & 3, charset, p, len, 0);
 	decode(&cut, choice & 3, charset, p, len, len * (choice >> 5) / 8);
-	if (whole.len != cut.len || (whole.len > 0 && memcmp(whole.data, cut.data, whole.len) != 0))
+	/* glibc's converter of UTF-7 finds a fault in all of the shifted text that one call has. */
+	if (strcmp(charset, "utf-7") != 0 &&
+	    (whole.len != cut.len || (whole.len > 0 && memcmp(whole.data, cut.data, whole.len) != 0)))
 		abort();
 	str_fini(&whole);
 	str_fini(&cut);

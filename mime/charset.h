@@ -29,7 +29,8 @@ bool mime_charset_known(const char *name);
 /* Starts a conversion from NAME ("" or NULL: us-ascii). Never fails: an unknown charset is converted as well as
  * possible. SET has the charsets named so far in the same message; NULL: no limit. */
 void mime_charset_begin(struct mime_charset *c, const char *name, struct mime_charsets *set);
-/* Appends LEN bytes at P as valid UTF-8 to OUT; invalid bytes become U+FFFD. */
+/* Appends LEN bytes at P as valid UTF-8 to OUT; invalid bytes become U+FFFD. A text gives the same in pieces of any
+ * sizes, except faulty UTF-7, of which more or less is invalid then. */
 void mime_charset_add(struct mime_charset *c, struct str *out, const char *p, size_t len);
 /* Ends the conversion: appends U+FFFD if a character was cut short, and releases the converter. */
 void mime_charset_end(struct mime_charset *c, struct str *out);
