@@ -17,14 +17,17 @@ static void feed_client(struct login *l, const char *p, size_t len, size_t step)
 	str_fini(&log);
 }
 
-/* Whatever the peer says, the client gets whole lines without control characters. */
-static void check_told(const struct str *out)
+/* Whatever the peer says, the client gets whole lines, of which those before the last BEHIND bytes have no control
+ * characters: what is behind the reply is of the session. */
+static void check_told(const struct str *out, size_t behind)
 {
-	for (size_t i = 0; i < out->len; i++)
-		if (text_is_control(out->data[i]) != (out->data[i] == '\r' || out->data[i] == '\n') ||
-		    (out->data[i] == '\r' && out->data[i + 1] != '\n') ||
-		    (out->data[i] == '\n' && (i == 0 || out->data[i - 1] != '\r')))
+	for (size_t i = 0; i < out->len; i++) {
+		bool cr = out->data[i] == '\r', lf = out->data[i] == '\n';
+
+		if ((i + behind < out->len && text_is_control(out->data[i]) && !cr && !lf) ||
+		    (cr && out->data[i + 1] != '\n') || (lf && (i == 0 || out->data[i - 1] != '\r')))
 			abort();
+	}
 	if (out->len != 0 && out->data[out->len - 1] != '\n')
 		abort();
 }
@@ -52,10 +55,11 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 	while (len != 0 && step <= BACKEND_STEP_TLS) {
 		const char *lf = memchr(p, '\n', len);
 		size_t n = lf != NULL ? (size_t)(lf - p) : len;
-		char *line = mem_memdup(p, n);
+		size_t text = n != 0 && p[n - 1] == '\r' ? n - 1 : n; /* as proxy/backend.c does it */
+		char *line = mem_memdup(p, text);
 		struct str out = STR_INIT;
 
-		step = l->dialect->peer_line(line, n, &out, &skip, l);
+		step = l->dialect->peer_line(line, text, &out, &skip, l);
 		str_fini(&out);
 		mem_free(&line);
 		p += n;
@@ -69,7 +73,7 @@ static void feed_peer(struct login *l, const char *p, size_t len)
 		l->dialect->accepted(l);
 	else if (step > BACKEND_STEP_TLS)
 		l->dialect->refuse(l, l->peer.failure);
-	check_told(&l->out);
+	check_told(&l->out, step == BACKEND_STEP_OK ? l->peer.behind.len : 0);
 	backend_free(&l->backend);
 	l->reply = NULL;
 }

@@ -489,10 +489,11 @@ static enum backend_step go_on(const struct login *l)
 }
 
 /* Keeps what follows "* " in a line behind the reply to the login: the session has begun there, so the client gets it
- * behind its own reply. A line with a literal, which we do not have, and lines beyond a limit are dropped. */
+ * behind its own reply. A line with a literal, which we do not have, one with a CR, which some clients take for the
+ * end of a line, and lines beyond a limit are dropped. */
 static void keep_behind(struct login *l, const char *line, bool has_literal)
 {
-	if (!has_literal && l->peer.behind.len + strlen(line) < BEHIND_MAX)
+	if (!has_literal && strchr(line, '\r') == NULL && l->peer.behind.len + strlen(line) < BEHIND_MAX)
 		str_addf(&l->peer.behind, "* %s\r\n", line);
 }
 

@@ -733,6 +733,8 @@ static void test_imap_peer(void)
 	    "* OK [ALERT] full\r\n* 3 EXISTS\r\n* BAD x\r\n",
 	    HI, "L OK", "* OK [ALERT] full", "* 3 EXISTS", "* CAPABILITY X", "* BAD x", "* LIST () {3}", " {2}", "",
 	    "C OK");
+	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> t OK LOGIN Ok.\r\n* LIST \ta\r\n", HI,
+	    "L OK", "* 3 EXISTS\r* 4 EXISTS", "* LIST \ta", "C OK");
 	TALK(d, "u", "p", true, false, "L LOGIN \"u\" \"p\"\r\nC CAPABILITY\r\n=> TEMPORARY ", HI, "L OK", "* 3 EXISTS",
 	    "* BYE gone");
 	TALK(d, "u", "p", false, false, "L LOGIN \"u\" \"p\"\r\n=> REFUSED ", HI, "L NO [AUTHENTICATIONFAILED] no");
