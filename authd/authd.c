@@ -332,6 +332,22 @@ static void new_spawn(struct authd *a, uint64_t generation, int sock)
 
 /* --- names of peers --- */
 
+/* A monitor says that a peer is up. */
+static void on_up(const struct peer_order *o, void *arg)
+{
+	struct authd *a = arg;
+
+	peers_believe(a->peers, o, false);
+}
+
+static void use_orders(struct authd *a)
+{
+	char *operator= mem_printf("%s/" CONTROL_PEERS_FILE, a->ctx.set->node_RUNDIR);
+
+	orders_use(a->orders, operator, a->ctx.set->proxy_PROXY_PEERS_FILE);
+	mem_free(&operator);
+}
+
 static void on_resolved(const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, void *arg)
 {
 	struct authd *a = arg;
@@ -450,6 +466,7 @@ static void on_tick(struct ev_loop *loop UNUSED, ev_timer *t, int revents UNUSED
 	pool_tick(a);
 	reg_expire(a->reg, clock_now());
 	peers_tick(a->peers, clock_now());
+	orders_tick(a->orders, clock_now());
 	if (clock_now() >= a->spawn_until)
 		stop_awaiting_spawn(a);
 	if (a->loading || !auth_chain_uses_image(a->chain) ||
@@ -498,6 +515,7 @@ static void use_settings(struct authd *a)
 	pool_keys_free(&a->pool);
 	a->pool = pool_keys_new(set->pool_secret);
 	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME, names_patience(set));
+	use_orders(a);
 	if (chain == NULL) {
 		log_error("cannot use authmodulelist: %s", str_cstr(&errors));
 		DIE_IF(a->chain == NULL); /* the master has checked it */
@@ -538,6 +556,8 @@ static void on_query(struct role_ctx *ctx, uint32_t query, const char *command, 
 		control_reply_auth(a, query, argument);
 	else if (strcmp(command, "flush") == 0)
 		control_reply_flush(a, query, argument);
+	else if (strcmp(command, "peer") == 0)
+		control_reply_peer(a, query, argument);
 	else if (strcmp(command, "status") == 0)
 		control_reply_status(a, query);
 	else
@@ -602,6 +622,7 @@ int authd_main(const struct role_start *who)
 	a->directory_lookups = directory_lookups_new(a->ctx.loop, a->jobs, a->cache, clock_ms);
 	a->resolver = resolver_new(a->ctx.loop, LOOKUP_SECONDS, on_resolved, a);
 	a->peers = peers_new(ask_address, a);
+	a->orders = orders_new(on_up, a);
 	a->troubles = troubles_new();
 	a->signature_errors = signature_errors_new();
 	pool_file_read(a);

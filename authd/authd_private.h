@@ -7,6 +7,7 @@
 #include "authd/troubles.h"
 #include "authd/guesses.h"
 #include "authd/challenge_response.h"
+#include "authd/orders.h"
 #include "authd/peers.h"
 #include "authd/pool_capability.h"
 #include "authd/directory_lookup.h"
@@ -64,6 +65,7 @@ struct authd {
 	struct directory_lookups *directory_lookups;
 	struct resolver *resolver;
 	struct peers *peers;
+	struct orders *orders; /* what is said of them */
 	struct troubles *troubles;
 	struct pool_capability *pool_capability;
 	double pool_file_at;    /* lib/clock.h: not before this is it written to its file (authd/pool_file.h) */
@@ -119,6 +121,8 @@ void control_reply_route(struct authd *a, uint32_t query, const char *user);
 void control_reply_auth(struct authd *a, uint32_t query, const char *argument);
 void control_reply_flush(struct authd *a, uint32_t query, const char *user);
 void control_reply_status(struct authd *a, uint32_t query);
+/* `waypost peer`: COMMAND is a line of settings/peer_orders.h, which the master has written already; "": none. */
+void control_reply_peer(struct authd *a, uint32_t query, const char *command);
 
 /* Whether the account may be used at all: uid and gid. False: WHY (static) says what to do. */
 bool account_allowed(const struct settings *set, const struct account *acct, const char **why);

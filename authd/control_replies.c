@@ -68,6 +68,21 @@ static void add_loop(struct control_query *t, const struct route_host *h)
 	    name, name, h->name);
 }
 
+/* What somebody says of H at ADDR (NULL: of its name), if it keeps logins away. True: down. */
+static bool add_word(struct control_query *t, enum protocol p, const struct route_host *h, const struct net_addr *addr)
+{
+	char why[ORDERS_WHY_MAX];
+	enum orders_by by;
+	const struct peer_order *o = orders_about(t->a->orders, h->name, addr, h->port, p, &by);
+
+	if (o == NULL || o->word == PEER_WORD_UP || (o->word == PEER_WORD_DRAIN && addr == NULL))
+		return false;
+	str_addf(&t->text, " (%s: %s)",
+	    o->word == PEER_WORD_DOWN ? "down, gets no logins" : "drain, other hosts of the account come first",
+	    orders_why(o, by, why));
+	return o->word == PEER_WORD_DOWN;
+}
+
 static void add_address(struct control_query *t, enum protocol p, const struct route_host *h)
 {
 	bool loop = troubles_has(t->a->troubles, TROUBLE_LOOP, p, h->name, h->port, clock_now());
@@ -75,6 +90,8 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 	char ip[NET_IP_TEXT_MAX];
 	unsigned n;
 
+	if (add_word(t, p, h, NULL))
+		return;
 	switch (peers_lookup(t->a->peers, h->name, h->port, loop_now(), addr, &n)) {
 	case PEERS_WAIT:
 		str_adds(&t->text, " (its address is being looked up; try again)");
@@ -93,6 +110,7 @@ static void add_address(struct control_query *t, enum protocol p, const struct r
 			    peers_down(t->a->peers, &s, clock_now())     ? "down" :
 			        peers_busy(t->a->peers, &s, clock_now()) ? "busy" :
 			                                                   "not known to be down");
+			add_word(t, p, h, &addr[i]);
 			loop = loop || listens_at(t->a->ctx.set, p, &addr[i]);
 		}
 		if (loop)
@@ -421,6 +439,33 @@ static void add_pool(const struct authd *a, struct str *text)
 	str_fini(&unknown);
 }
 
+/* "NAME: LIST", if there are any. */
+static void add_learned(struct str *text, const char *name, unsigned n, struct str *list)
+{
+	if (n != 0)
+		str_addf(text, "logins have found %s: %s\n", name, list->data);
+	str_fini(list);
+}
+
+void control_reply_peer(struct authd *a, uint32_t query, const char *command)
+{
+	struct str text = STR_INIT, list = STR_INIT;
+	struct peer_order o;
+	const char *why;
+
+	orders_changed(a->orders);
+	if (command[0] != '\0' && peer_order_parse(&o, command, strlen(command), &why) && o.word == PEER_WORD_UP)
+		peers_believe(a->peers, &o, true);
+	orders_describe(a->orders, &text);
+	add_learned(&text, "down", peers_list_down(a->peers, clock_now(), &list), &list);
+	add_learned(&text, "busy", peers_list_busy(a->peers, clock_now(), &list), &list);
+	if (text.len == 0)
+		str_adds(&text, "nothing is said of any peer, and logins have found none down or busy\n");
+	role_rows(&a->ctx, query, str_cstr(&text), text.len);
+	role_done(&a->ctx, query, 0);
+	str_fini(&text);
+}
+
 void control_reply_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = a->userdb;
@@ -429,6 +474,9 @@ void control_reply_status(struct authd *a, uint32_t query)
 	unsigned directories = directory_lookups_trouble(a->directory_lookups, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
 	unsigned nbusy = peers_list_busy(a->peers, clock_now(), &busy);
+	struct str told_down = STR_INIT, told_drain = STR_INIT;
+	unsigned ntold_down = orders_list(a->orders, PEER_WORD_DOWN, &told_down);
+	unsigned ntold_drain = orders_list(a->orders, PEER_WORD_DRAIN, &told_drain);
 	struct str back = STR_INIT, crowd = STR_INIT, tls = STR_INIT, untrusted = STR_INIT;
 	unsigned nback = troubles_list(a->troubles, TROUBLE_LOOP, clock_now(), &back);
 	unsigned ncrowd = troubles_list(a->troubles, TROUBLE_CROWD, clock_now(), &crowd);
@@ -455,6 +503,10 @@ void control_reply_status(struct authd *a, uint32_t query)
 	    "peers_down_list=%s\npeers_busy=%u\npeers_busy_list=%s\n",
 	    jobs_waiting(a->jobs), jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs),
 	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down), nbusy, str_cstr(&busy));
+	str_addf(&text,
+	    "peers_told_down=%u\npeers_told_down_list=%s\npeers_told_drain=%u\npeers_told_drain_list=%s\n"
+	    "peers_file_bad_lines=%u\n",
+	    ntold_down, str_cstr(&told_down), ntold_drain, str_cstr(&told_drain), orders_bad_lines(a->orders));
 	str_addf(&text, "logins_under_way=%u\nloops=%u\nloops_list=%s\npeers_crowded=%u\npeers_crowded_list=%s\n",
 	    reg_pending_all(a->reg), nback, str_cstr(&back), ncrowd, str_cstr(&crowd));
 	str_addf(&text, "peers_need_tls=%u\npeers_need_tls_list=%s\npeers_untrusted=%u\npeers_untrusted_list=%s\n",
@@ -481,6 +533,8 @@ void control_reply_status(struct authd *a, uint32_t query)
 	role_done(&a->ctx, query, 0);
 	str_fini(&down);
 	str_fini(&busy);
+	str_fini(&told_down);
+	str_fini(&told_drain);
 	str_fini(&back);
 	str_fini(&crowd);
 	str_fini(&tls);

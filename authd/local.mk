@@ -16,6 +16,7 @@ authd_libauthd_a_SOURCES = \
 	authd/troubles.c authd/troubles.h \
 	authd/challenge_response.c authd/challenge_response.h \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \
+	authd/orders.c authd/orders.h \
 	authd/outage.h \
 	authd/peers.c authd/peers.h \
 	authd/pool_capability.c authd/pool_capability.h \

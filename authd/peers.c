@@ -324,6 +324,40 @@ void peers_failed(struct peers *p, const struct peer_service *s, uint64_t by, do
 		set_down(p, h, "does not answer", by, began, now);
 }
 
+/* As O, if it is about the service of H at its HOST (as in mailhost). */
+static void believe(struct peer_health *h, const struct peer_order *o, bool all_at_once, const char *host)
+{
+	const struct peer_service *s = &h->service;
+
+	if (s->addr.family == 0 || !peer_order_is_about(o, host, &s->addr, s->addr.port, s->protocol))
+		return;
+	forget_logins(&h->slow);
+	forget_logins(&h->refused);
+	if (all_at_once)
+		h->room = 0;
+	else if (h->state == PEER_STATE_DOWN)
+		h->room = PEERS_WELCOME;
+	h->state = PEER_STATE_UP;
+}
+
+static bool has_address(const struct peer_name *name, const struct net_addr *addr)
+{
+	for (unsigned i = 0; i < name->n; i++)
+		if (net_addr_same_ip(&name->addr[i], addr))
+			return true;
+	return false;
+}
+
+void peers_believe(struct peers *p, const struct peer_order *o, bool all_at_once)
+{
+	for (struct peer_health *h = p->health; o->addr.family != 0 && h != NULL; h = h->hh.next)
+		believe(h, o, all_at_once, "");
+	for (const struct peer_name *name = p->names; o->addr.family == 0 && name != NULL; name = name->hh.next)
+		for (struct peer_health *h = p->health; net_same_host(name->host, o->host) && h != NULL; h = h->hh.next)
+			if (has_address(name, &h->service.addr))
+				believe(h, o, all_at_once, name->host);
+}
+
 void peers_tick(struct peers *p, double now)
 {
 	for (struct peer_health *h = p->health; h != NULL; h = h->hh.next) {

@@ -7,6 +7,7 @@
 #include "authd/resolver.h"
 #include "lib/str.h"
 #include "node/msg_channel.h"
+#include "settings/peer_orders.h"
 #include "settings/peer_tls.h"
 
 struct peers;
@@ -59,6 +60,9 @@ void peers_slow(struct peers *p, const struct peer_service *s, const char *user,
  * the peer is busy, unless it has taken a login, or rejected a password, since. In any case it is not down. */
 void peers_refused(struct peers *p, const struct peer_service *s, const char *user, uint64_t by, double began,
     double now);
+/* What O is about counts as neither down nor busy, until a login finds out; whatever O's word is. ALL_AT_ONCE: nor does
+ * it get few logins at first (peers_room()). */
+void peers_believe(struct peers *p, const struct peer_order *o, bool all_at_once);
 /* To be called about every second: logs outages that are over. */
 void peers_tick(struct peers *p, double now);
 /* It failed less than the down time ago. */

@@ -162,8 +162,9 @@ static void add_target(struct auth_reply *r, const char *host, const struct net_
 
 /* What step_targets() knows of the hosts so far. */
 struct choice {
-	/* Targets that may take the login, and those that said they take none, or did not answer, when last tried. */
-	struct auth_reply *up, *busy, *down;
+	/* Targets that may take the login; those that said they take none when last tried; those that somebody has
+	 * drained; those that did not answer. */
+	struct auth_reply *up, *busy, *drained, *down;
 	bool here; /* this node takes the login */
 };
 
@@ -221,14 +222,18 @@ static bool was_tried(const struct request *rq, const struct net_addr *addr, enu
 	return false;
 }
 
-/* Where a target for S belongs. */
-static struct auth_reply *targets_like(const struct request *rq, const struct choice *c, const struct peer_service *s)
+/* Where a target for S belongs; WORD is what is said of it. */
+static struct auth_reply *targets_like(const struct request *rq, const struct choice *c, const struct peer_service *s,
+    enum peer_word word)
 {
 	struct peers *peers = rq->worker->a->peers;
 	double now = clock_now();
 
 	if (was_tried(rq, &s->addr, s->tls) || peers_down(peers, s, now))
 		return c->down;
+	/* Of these accounts a file says who serves: others would refuse. */
+	if (word == PEER_WORD_DRAIN && replicated_of(rq->account.options) != REPLICATED_SINGLE)
+		return c->drained;
 	return peers_busy(peers, s, now) ? c->busy : c->up;
 }
 
@@ -248,17 +253,37 @@ static bool awaits_success(struct peers *peers, const struct peer_service *s)
 	return peers_suspect(peers, s) || peers_room(peers, s) < PEERS_MOST;
 }
 
+/* What is said of H at ADDR (NULL: of its name alone); if that is down, WHY is the reason for the log. */
+static enum peer_word word_for(const struct request *rq, const struct route_host *h, const struct net_addr *addr,
+    char why[ORDERS_WHY_MAX + 16])
+{
+	char who[ORDERS_WHY_MAX];
+	enum orders_by by;
+	const struct peer_order *o = orders_about(rq->worker->a->orders, h->name, addr, h->port, rq->q.protocol, &by);
+
+	if (o == NULL)
+		return PEER_WORD_UP;
+	if (o->word == PEER_WORD_DOWN)
+		snprintf(why, ORDERS_WHY_MAX + 16, " is down: %s", orders_why(o, by, who));
+	return o->word;
+}
+
 /* Adds what is known of host I, which is not this node. False: it is the next to be tried, and its address must be
  * waited for. */
 static bool add_host(struct request *rq, unsigned i, struct choice *c)
 {
 	struct peers *peers = rq->worker->a->peers;
 	const struct route_host *h = &rq->route.host[i];
+	char why[ORDERS_WHY_MAX + 16] = "";
 	struct net_addr addr[RESOLVER_ADDRS_MAX];
 	unsigned n;
 
 	if (is_weaker(&rq->route, i)) {
 		add_missing(c->up, "mailhost ", h->name, " has no TLS, unlike one before it, and is not tried");
+		return true;
+	}
+	if (word_for(rq, h, NULL, why) == PEER_WORD_DOWN) {
+		add_missing(c->up, "mailhost ", h->name, why);
 		return true;
 	}
 	switch (peers_lookup(peers, h->name, h->port, loop_now(), addr, &n)) {
@@ -284,10 +309,15 @@ static bool add_host(struct request *rq, unsigned i, struct choice *c)
 	}
 	for (unsigned k = 0; k < n; k++) {
 		const struct peer_service s = { rq->q.protocol, (enum peer_tls)h->tls, addr[k] };
+		enum peer_word word = word_for(rq, h, &addr[k], why);
 
+		if (word == PEER_WORD_DOWN)
+			continue;
 		c->up->report_success = c->up->report_success || awaits_success(peers, &s);
-		add_target(targets_like(rq, c, &s), h->name, &addr[k], s.tls);
+		add_target(targets_like(rq, c, &s, word), h->name, &addr[k], s.tls);
 	}
+	if (why[0] != '\0')
+		add_missing(c->up, "mailhost ", h->name, why);
 	return true;
 }
 
@@ -298,7 +328,7 @@ static void add_targets(struct auth_reply *r, const struct auth_reply *more)
 }
 
 /* Collects the addresses of the hosts as far as they are known: those that are up in the order of mailhost, then
- * those that are busy, then those that are down. Waits only for the host to be tried next: false. A host that is this
+ * those that are busy, drained, and down. Waits only for the host to be tried next: false. A host that is this
  * node takes the login, if it may, when no host before it is up; those after it do not matter then. */
 static bool collect(struct request *rq, struct choice *c)
 {
@@ -316,6 +346,7 @@ static bool collect(struct request *rq, struct choice *c)
 	}
 	if (!c->here) {
 		add_targets(c->up, c->busy);
+		add_targets(c->up, c->drained);
 		add_targets(c->up, c->down);
 	}
 	return true;
@@ -521,15 +552,15 @@ static enum request_state to_local_server(struct request *rq)
 
 enum request_state step_targets(struct request *rq)
 {
-	static struct auth_reply busy, down;
+	static struct auth_reply busy, drained, down;
 	struct auth_reply *r = request_reply();
-	struct choice c = { .up = r, .busy = &busy, .down = &down };
+	struct choice c = { .up = r, .busy = &busy, .drained = &drained, .down = &down };
 	enum request_state next;
 
 	if (rq->here)
 		return to_local_server(rq);
 	memset(r, 0, sizeof(*r));
-	busy.ntargets = down.ntargets = 0;
+	busy.ntargets = drained.ntargets = down.ntargets = 0;
 	if (!collect(rq, &c))
 		return REQUEST_ADDRESS;
 	if (c.here)

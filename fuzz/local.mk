@@ -72,6 +72,10 @@ noinst_PROGRAMS += fuzz/fuzz_settings
 fuzz_fuzz_settings_SOURCES = fuzz/fuzz_settings.c
 fuzz_fuzz_settings_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_settings_LDADD = $(SETTINGS_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_orders
+fuzz_fuzz_orders_SOURCES = fuzz/fuzz_orders.c
+fuzz_fuzz_orders_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_orders_LDADD = $(SETTINGS_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_access
 fuzz_fuzz_access_SOURCES = fuzz/fuzz_access.c
 fuzz_fuzz_access_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -159,6 +163,7 @@ EXTRA_DIST += fuzz/corpus/fuzz_login/node-imap fuzz/corpus/fuzz_login/node-pop3 
 	fuzz/corpus/fuzz_login/http-pop3
 # An address and an access file.
 EXTRA_DIST += fuzz/corpus/fuzz_access/four fuzz/corpus/fuzz_access/six
+EXTRA_DIST += fuzz/corpus/fuzz_orders/lines fuzz/corpus/fuzz_orders/mistakes
 EXTRA_DIST += fuzz/corpus/fuzz_tls_choice/protocols fuzz/corpus/fuzz_tls_choice/name fuzz/corpus/fuzz_tls_choice/wildcard
 # Hashes from which fuzz_password starts, one of each form; cheap ones, which it computes.
 EXTRA_DIST += fuzz/corpus/fuzz_password/argon2 fuzz/corpus/fuzz_password/argon2-b64 fuzz/corpus/fuzz_password/argon2id \

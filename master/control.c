@@ -24,6 +24,7 @@
 #include "master/logfile.h"
 #include "master/master.h"
 #include "master/missing.h"
+#include "master/peer_command.h"
 #include "master/roles.h"
 #include "master/watchdog.h"
 #include "node/msg_control.h"
@@ -476,6 +477,26 @@ static void do_flush(struct client *c, const char *argument)
 	ask_all(c, "flush", argument, 1U << ROLE_AUTHD);
 }
 
+/* ARGUMENT is a line of settings/peer_orders.h; "": only shows what is said. */
+static void do_peer(struct client *c, const char *argument)
+{
+	struct str why = STR_INIT;
+	struct peer_order o;
+	const char *wrong;
+
+	if (argument[0] == '\0') {
+		ask_all(c, "peer", argument, 1U << ROLE_AUTHD);
+	} else if (!peer_order_parse(&o, argument, strlen(argument), &wrong)) {
+		str_addf(&why, "%s\n", wrong);
+		send_done(c, 2, str_cstr(&why));
+	} else if (!peer_command_save(ctl.m->set->node_RUNDIR, &o, (int64_t)time(NULL), &why)) {
+		send_done(c, 1, str_cstr(&why));
+	} else {
+		ask_all(c, "peer", argument, 1U << ROLE_AUTHD);
+	}
+	str_fini(&why);
+}
+
 static void do_drain(struct client *c, const char *argument)
 {
 	struct master *m = ctl.m;
@@ -521,6 +542,7 @@ static const struct {
 } commands[] = {
 	{ "status", do_status },
 	{ "drain", do_drain },
+	{ "peer", do_peer },
 	{ "flush", do_flush },
 	{ "reload", do_reload },
 	{ "route", do_route },

@@ -14,6 +14,7 @@ master_libspawn_a_SOURCES = \
 # The daemon. What has no part in starting processes stands in a library, for the unit tests.
 noinst_LIBRARIES += master/libmaster.a
 master_libmaster_a_SOURCES = \
+	master/peer_command.c master/peer_command.h \
 	master/authority_file.c master/authority_file.h \
 	master/backoff.c master/backoff.h \
 	master/cert_files.c master/cert_files.h \

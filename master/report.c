@@ -255,6 +255,7 @@ static const struct {
 	{ "not_believed_by", "", " mailhost does", " mailhosts do",
 	    " not accept this node's signature (not_believed_by_list): the pool secrets or the clocks differ; the log "
 	    "says what to do" },
+	{ "peers_file_bad_lines", "", " line", " lines", " of PROXY_PEERS_FILE cannot be used; the log names them" },
 	{ "workers_full", "", " login worker has", " login workers have",
 	    " no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS" },
 	{ "channels_missing", "", " channel", " channels",

@@ -24,6 +24,7 @@
 #include "node/priv.h"
 #include "node/role.h"
 #include "node/msg_channel.h"
+#include "settings/peer_orders.h"
 #include "settings/settings.h"
 
 enum { EXIT_USAGE = 2, EXIT_NO_DAEMON = 2, PASSWORD_MAX = 1024, MESSAGE_MAX = 16 * 1024 };
@@ -261,6 +262,25 @@ static int do_drain(struct tool *t)
 	return plain(t, "drain", what);
 }
 
+static int do_peer(struct tool *t)
+{
+	struct str line = STR_INIT;
+	struct peer_order o;
+	const char *why;
+	int status;
+
+	for (int i = 0; i < t->argc; i++)
+		str_addf(&line, "%s%s", i != 0 ? " " : "", t->argv[i]);
+	if (t->argc != 0 && !peer_order_parse(&o, line.data, line.len, &why)) {
+		fprintf(stderr, "waypost: %s\n", why);
+		str_fini(&line);
+		return EXIT_USAGE;
+	}
+	status = plain(t, "peer", str_cstr(&line));
+	str_fini(&line);
+	return status;
+}
+
 static int do_reload(struct tool *t)
 {
 	unsigned status = ask(t, "reload", "");
@@ -329,21 +349,57 @@ static int do_auth(struct tool *t)
 	return status;
 }
 
-/* Checks the account file, if it is used and exists (the check of the settings reports a missing one). Drops privileges
- * first: its content must do no more harm here than in the daemon. */
-static bool check_userdb(const char *file, struct str *text)
+/* Checks the account file, if it is used and exists (the check of the settings reports a missing one). */
+static bool check_userdb(const struct settings *set, struct str *text)
+{
+	struct check_accounts found;
+	bool good;
+
+	if (!auth_modules_have(set->authdaemonrc_authmodulelist, "authuserdb") ||
+	    access(set->authuserdb_USERDB, F_OK) != 0)
+		return true;
+	check_accounts_init(&found, set);
+	good = userdb_check(set->authuserdb_USERDB, text, check_accounts_one, &found);
+	check_accounts_report(&found, text);
+	return good;
+}
+
+/* Checks PROXY_PEERS_FILE. A monitor may write it later; the daemon leaves out what is wrong in it. */
+static bool check_peers_file(const struct settings *set, struct str *text)
+{
+	const char *path = set->proxy_PROXY_PEERS_FILE;
+	struct peer_orders all = { 0 };
+	struct str content = STR_INIT, why = STR_INIT;
+	int64_t changed;
+	int got = path[0] != '\0' ? peer_orders_read_file(path, &content, &changed, &why) : 1;
+	unsigned bad = 0;
+
+	if (got == 0)
+		str_addf(text, "warning: PROXY_PEERS_FILE: %s does not exist; until it does, it says nothing\n", path);
+	else if (got == -1)
+		str_addf(text, "PROXY_PEERS_FILE: %s\n", str_cstr(&why));
+	else
+		bad = peer_orders_parse(&all, str_cstr(&content), content.len, &why);
+	for (const char *p = str_cstr(&why); bad != 0 && *p != '\0'; p += strcspn(p, "\n") + 1)
+		str_addf(text, "PROXY_PEERS_FILE: %s: %.*s\n", path, (int)strcspn(p, "\n"), p);
+	str_fini(&content);
+	str_fini(&why);
+	peer_orders_fini(&all);
+	return got != -1 && bad == 0;
+}
+
+/* Checks what the daemon reads as AUTH_USER. Drops privileges first: the content must do no more harm here than there,
+ * and what that user cannot read is found. */
+static bool check_as_auth_user(const char *file, struct str *text)
 {
 	struct str errors = STR_INIT, warnings = STR_INIT;
 	struct settings *set = settings_load(file, &errors, &warnings);
-	struct check_accounts found;
 	bool good = true;
 
-	if (set != NULL && auth_modules_have(set->authdaemonrc_authmodulelist, "authuserdb") &&
-	    access(set->authuserdb_USERDB, F_OK) == 0) {
+	if (set != NULL) {
 		priv_drop(ROLE_AUTHWORKER, set);
-		check_accounts_init(&found, set);
-		good = userdb_check(set->authuserdb_USERDB, text, check_accounts_one, &found);
-		check_accounts_report(&found, text);
+		good = check_userdb(set, text);
+		good = check_peers_file(set, text) && good;
 	}
 	settings_free(&set);
 	str_fini(&errors);
@@ -362,10 +418,10 @@ static int do_check(struct tool *t)
 		str_fini(&text);
 		return status;
 	}
-	/* Do this first: reading the userdb drops our privileges. */
+	/* Do this first: the rest drops our privileges. */
 	if (t->ask_directories)
 		status = enumerate_ask(t->file);
-	if (!check_userdb(t->file, &text))
+	if (!check_as_auth_user(t->file, &text))
 		status = 1;
 	print_clean_lines(stdout, str_cstr(&text));
 	str_fini(&text);
@@ -388,6 +444,9 @@ static const struct {
 	{ "", 0, 0, NULL, "--address ADDR", "the sessions of an address or network" },
 	{ "", 0, 0, NULL, "--session ID", "the session with that id, which who shows" },
 	{ "drain", 0, 1, do_drain, "[on|off|status]", "refuse new clients, for maintenance of this node" },
+	{ "peer", 0, 3, do_peer, "[HOST WORD]",
+	    "say that a peer is up, down or to be drained; else show what is said.\n"
+	    "                            HOST may be HOST:PORT, and imap or pop3 may stand before the word" },
 	{ "flush", 0, 1, do_flush, "[USER]", "empty the account cache, for one user or all" },
 	{ "reload", 0, 0, do_reload, "", "load new settings; nobody is disconnected" },
 	{ "route", 1, 1, do_route, "USER", "show where a login would go, and why" },

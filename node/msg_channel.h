@@ -72,7 +72,8 @@ enum msg_type {
 	CTL_DRAIN,    /* worker: greet new clients with "not now" (on) or normally (off) */
 	CTL_SETTINGS, /* authd, spawn: new settings; with the descriptor that settings_read() takes */
 	/* Answer with CTL_ROWS, then CTL_DONE. Commands: "who" and "kick" (worker, spawn; node/session_choice.h),
-	 * "status" (all), "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all). */
+	 * "status" (all), "route" USER (authd), "auth" USER "\n" PASSWORD (authd), "flush" USER (authd; "": all),
+	 * "peer" LINE (authd; "": only shows). */
 	CTL_QUERY,
 	/* End now, cleanly: workers close their sessions, spawn ends its servers; then exit(0). */
 	CTL_STOP,

@@ -7,6 +7,9 @@
 #include "lib/msg.h"
 #include "node/msg_channel.h"
 
+/* In RUNDIR: what `waypost peer` says of peers (settings/peer_orders.h). The master writes it, authd reads it. */
+#define CONTROL_PEERS_FILE "peers"
+
 enum { CONTROL_COMMAND_MAX = 32, CONTROL_ARGUMENT_MAX = 8 * 1024 };
 
 /* A process of the node: the other end of a channel, or the one that a message is about. */

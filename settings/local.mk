@@ -8,6 +8,7 @@ settings_libsettings_a_SOURCES = \
 	settings/local_server.c settings/local_server.h \
 	settings/options.c settings/options.h \
 	settings/peer_header.c settings/peer_header.h settings/peer_hosts.c settings/peer_hosts.h \
+	settings/peer_orders.c settings/peer_orders.h \
 	settings/peer_tls.c settings/peer_tls.h \
 	settings/pool_secret.c settings/pool_secret.h \
 	settings/protocol.c settings/protocol.h \

@@ -97,6 +97,11 @@
 		"is in it can claim to be any client: name single machines.") \
 	S(proxy, PROXY_DOWN_TIME, TIME, "30s", 0, 3600, "seconds", SF_A, \
 		"For this long after a failure a peer is tried last, and one that takes no logins after others.") \
+	S(proxy, PROXY_PEERS_FILE, PATH, "", 0, 0, "", SF_A, \
+		"A file in which a monitor says which peers to use, one line each: \"HOST[:PORT] [imap|pop3] " \
+		"up|down|drain\". A peer that is down gets no logins; one that is to be drained only those that no other " \
+		"host of the account takes. It is read again when it changes (rename a new one into place). " \
+		"waypost peer says the same by hand; the more cautious counts.") \
 	S(proxy, PROXY_MASTER_USER, STR, "", 0, 0, "", SF_A, \
 		"User that may log in for everybody, by SASL PLAIN, at mailhosts that are not Waypost (Dovecot: a " \
 		"master user; Cyrus: one of proxyservers). Used only after logins that reveal no password (CRAM, " \

@@ -332,6 +332,10 @@ tests_unit_test_messages_LDADD = $(NODE_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_route
 tests_unit_test_route_SOURCES = tests/unit/test_route.c
 tests_unit_test_route_LDADD = $(PROXY_LIBS) $(UNIT_LIBS)
+UNIT_TESTS += tests/unit/test_orders
+tests_unit_test_orders_SOURCES = tests/unit/test_orders.c tests/unit/logged.h
+tests_unit_test_orders_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info
+tests_unit_test_orders_LDADD = master/libmaster.a $(AUTHD_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_let_go
 tests_unit_test_let_go_SOURCES = tests/unit/test_let_go.c $(TLS_TEST)
 tests_unit_test_let_go_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=rnd_bytes

@@ -185,6 +185,8 @@ static const char accounts[] =
     "typo\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=192.0.2.7,proxytls=yes\n"
     "bad\tuid=1000|gid=1000|home=/h|systempw={PLAIN}secret|options=mailhost=node:x\n";
 
+static void no_up(const struct peer_order *o UNUSED, void *arg UNUSED) { }
+
 static void begin_with(const char *modules)
 {
 	struct str errors = STR_INIT;
@@ -208,6 +210,7 @@ static void begin_with(const char *modules)
 	a.directory_lookups = directory_lookups_new(a.ctx.loop, a.jobs, a.cache, clock_ms);
 	directory_lookups_use(a.directory_lookups, a.chain, set);
 	a.peers = peers_new(ask_address, &a);
+	a.orders = orders_new(no_up, NULL);
 	peers_set(a.peers, 60, 60, 8);
 	a.reg = reg_new();
 	a.troubles = troubles_new();
@@ -250,6 +253,7 @@ static void end(void)
 	cache_free(&a.cache);
 	auth_chain_free(&a.chain);
 	peers_free(&a.peers);
+	orders_free(&a.orders);
 	reg_free(&a.reg);
 	troubles_free(&a.troubles);
 	signature_errors_free(&a.signature_errors);
