@@ -27,7 +27,8 @@
 
 enum {
 	LOOKUP_SECONDS = 20, /* for a name: an answer too late for one login still serves the next ones */
-	SPAWN_PATIENCE = 2   /* seconds that a new authd waits for spawn to tell of its sessions */
+	SPAWN_PATIENCE = 2,  /* seconds that a new authd waits for spawn to tell of its sessions */
+	COMMON_QUIET_SECONDS = 60
 };
 
 static struct msgw out;
@@ -41,15 +42,30 @@ static void tell_common(struct authd_worker *w, enum protocol p)
 		log_warn("worker %u does not read its messages: what it announces goes out of date", w->slot);
 }
 
+/* A server, or who speaks for it, may say something else every second: the log is told of what lasts. */
+static void say_common(const struct authd *a, enum protocol p, bool changed)
+{
+	static struct {
+		uint32_t quiet_until;
+		bool due;
+	} said[PROTOCOL_COUNT];
+
+	said[p].due = said[p].due || changed;
+	if (!said[p].due || !log_due(&said[p].quiet_until, COMMON_QUIET_SECONDS))
+		return;
+	said[p].due = false;
+	log_info("%s: what all servers of the pool have in common is: %s", protocols[p].title,
+	    pool_capability_common(a->pool_capability, p));
+}
+
 static void pool_tick(struct authd *a)
 {
 	unsigned changed = pool_capability_tick(a->pool_capability, (uint64_t)time(NULL));
 
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
+		say_common(a, p, (changed & 1U << p) != 0);
 		if ((changed & 1U << p) == 0)
 			continue;
-		log_info("%s: what all servers of the pool have in common is: %s", protocols[p].title,
-		    pool_capability_common(a->pool_capability, p));
 		for (struct authd_worker *w = a->workers; w != NULL; w = w->next)
 			tell_common(w, p);
 	}

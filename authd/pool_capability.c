@@ -16,6 +16,7 @@ static const char first_line[] = "waypost capabilities 1\n", last_line[] = "end\
 enum {
 	/* A server is written again only when its last use is so much younger, in seconds: not with each login. */
 	USED_STEP = 24 * 3600,
+	QUIET_SECONDS = 60, /* between two lines of the log about a server, which tells what it likes */
 	KEY_MAX = MAILHOST_MAX + 32
 };
 
@@ -29,6 +30,7 @@ struct server {
 	uint64_t told;        /* ... and it has told its list; 0: never */
 	char *list;
 	uint32_t hash;
+	uint32_t quiet_until; /* for log_due() */
 };
 
 struct pool_capability {
@@ -153,8 +155,9 @@ void pool_capability_told(struct pool_capability *p, enum protocol protocol, con
 		return;
 	capability_take(&taken, list);
 	if (s->told == 0 || strcmp(s->list, str_cstr(&taken)) != 0) {
-		log_info("mailhost %s, port %u, %s: its capabilities after login are: %s", s->host, s->port,
-		    protocols[protocol].title, str_cstr(&taken));
+		if (log_due(&s->quiet_until, QUIET_SECONDS))
+			log_info("mailhost %s, port %u, %s: its capabilities after login are: %s", s->host, s->port,
+			    protocols[protocol].title, str_cstr(&taken));
 		use_list(s, str_cstr(&taken));
 		p->is_stale = p->is_new = true;
 	}

@@ -205,6 +205,7 @@ tests_unit_test_challenge_response_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
 UNIT_TESTS += tests/unit/test_pool_capability
 tests_unit_test_pool_capability_SOURCES = tests/unit/test_pool_capability.c
 tests_unit_test_pool_capability_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)
+tests_unit_test_pool_capability_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=log_error,--wrap=log_warn,--wrap=log_info
 UNIT_TESTS += tests/unit/test_memcached
 tests_unit_test_memcached_SOURCES = tests/unit/test_memcached.c
 tests_unit_test_memcached_LDADD = $(AUTHD_LIBS) $(CUNIT_LIBS)

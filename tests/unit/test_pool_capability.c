@@ -11,6 +11,7 @@
 #include "authd/pool_file.h"
 #include "lib/mem.h"
 #include "node/msg_auth.h"
+#include "tests/unit/logged.h"
 #include "tests/unit/unit.h"
 
 enum { NOW = 1900000000, DAY = 24 * 3600 };
@@ -175,6 +176,27 @@ static void test_time(void)
 	pool_capability_free(&p);
 }
 
+/* One that says something else each time, or a worker that says so, fills no log. */
+static void test_fickle(void)
+{
+	unsigned lines = 0;
+
+	p = pool_capability_new();
+	routed("a");
+	routed("b");
+	str_clear(&logged);
+	for (int i = 0; i < 1000; i++)
+		told("a", i % 2 == 0 ? "IMAP4rev1 IDLE" : "IMAP4rev1");
+	told("b", "IMAP4rev1 MOVE"); /* another's line is its own */
+	for (const char *l = str_cstr(&logged); (l = strchr(l, '\n')) != NULL; l++)
+		lines++;
+	CU_ASSERT_EQUAL(lines, 2);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&logged), "mailhost b, port 143, IMAP"));
+	common_is(NOW, "IMAP4rev1");
+	str_fini(&logged);
+	pool_capability_free(&p);
+}
+
 static void fill(void)
 {
 	char host[32];
@@ -311,6 +333,7 @@ static const struct unit_case cases[] = {
 	{ "lists", test_lists },
 	{ "what all have in common", test_common },
 	{ "who counts, and how long", test_time },
+	{ "a server that says something else each time", test_fickle },
 	{ "more servers than there is room for", test_full },
 	{ "the file's text", test_file },
 	{ "the file", test_written },
