@@ -21,6 +21,7 @@ enum {
 	 * logins that go in circles are all of one account. */
 	PEER_CROWD_MAX = PEERS_MOST,
 	ACCOUNT_CROWD_MAX = 20,
+	ACCOUNT_PART = 4,   /* of a peer's room, an account has one part in so many at most */
 	CROWD_PATIENCE = 2, /* seconds that a login waits for room there while none arrives */
 	/* Seconds on top of PROXY_TIMEOUT that an account is refused: by then none of its logins is pending. */
 	CROWD_SHUT = 50,
@@ -387,12 +388,14 @@ static enum request_state refuse_crowded(struct request *rq, const struct auth_t
 }
 
 /* Refuses a login to T, which has just come back and answers no more than it has. */
-static enum request_state refuse_welcome(struct request *rq, const struct auth_target *t, unsigned all)
+static enum request_state refuse_welcome(struct request *rq, const struct auth_target *t, unsigned mine, unsigned all)
 {
 	char reason[AUTH_REASON_MAX];
 
 	snprintf(reason, sizeof(reason),
-	    "mailhost %s has just come back, and %u logins are pending there: more follow as it answers", t->host, all);
+	    "mailhost %s has just come back, and %u logins are pending there, %u of them of this account: more follow "
+	    "as it answers",
+	    t->host, all, mine);
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 }
 
@@ -405,7 +408,7 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 	unsigned mine = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, rq->account.name);
 	unsigned all = reg_pending_at(a->reg, rq->q.protocol, t->host, t->addr.port, NULL), arrived;
 	const struct peer_service service = { rq->q.protocol, (enum peer_tls)t->tls, t->addr };
-	unsigned room = peers_room(a->peers, &service);
+	unsigned room = peers_room(a->peers, &service), share = MIN(ACCOUNT_CROWD_MAX, room / ACCOUNT_PART);
 	char reason[AUTH_REASON_MAX];
 	double now = clock_now();
 
@@ -416,19 +419,19 @@ static enum request_state find_room(struct request *rq, const struct auth_reply 
 		    t->host);
 		return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);
 	}
-	if (mine < ACCOUNT_CROWD_MAX && all < room) {
+	if (mine < share && all < room) {
 		rq->room_since = 0;
 		return REQUEST_GRANT;
 	}
-	arrived = reg_arrived_at(a->reg, rq->q.protocol, t->host, t->addr.port,
-	    mine >= ACCOUNT_CROWD_MAX ? rq->account.name : NULL);
+	arrived =
+	    reg_arrived_at(a->reg, rq->q.protocol, t->host, t->addr.port, mine >= share ? rq->account.name : NULL);
 	if (rq->room_since == 0 || arrived != rq->room_seen) {
 		rq->room_since = loop_now();
 		rq->room_seen = arrived;
 	}
 	if (loop_now() - rq->room_since < CROWD_PATIENCE && a->nfor_room < FOR_ROOM_MAX)
 		return REQUEST_ROOM;
-	return mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX ? refuse_welcome(rq, t, all) :
+	return mine < ACCOUNT_CROWD_MAX && all < PEER_CROWD_MAX ? refuse_welcome(rq, t, mine, all) :
 	                                                          refuse_crowded(rq, t, mine, all, now);
 }
 

@@ -1309,6 +1309,31 @@ static void test_room_at_a_peer_that_came_back(void)
 	end();
 }
 
+/* One account, whose logins there get no answer, does not keep others from a peer that has come back. */
+static void test_room_of_others_at_a_peer_that_came_back(void)
+{
+	struct net_addr peer;
+
+	begin();
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&peer, "192.0.2.7", PEER_PORT));
+	peers_failed(a.peers, service(PROTOCOL_IMAP, &peer), 1, clock_now(), clock_now());
+	peers_answered(a.peers, service(PROTOCOL_IMAP, &peer), 1, clock_now());
+	for (uint64_t id = 1; id <= PEERS_WELCOME / 4; id++)
+		reg_add_pending(a.reg, reg_add(a.reg, id, PROTOCOL_IMAP, &peer, "jo", 0), "192.0.2.7",
+		    service(PROTOCOL_IMAP, &peer), 1, clock_now() + 100);
+	ask(7, AUTH_MECH_PASSWORD, "jo", "secret");
+	turn();
+	CU_ASSERT(nanswers == 0 && a.nfor_room == 1);
+	ask(8, AUTH_MECH_PASSWORD, "two", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	for (uint64_t id = 1; id <= PEERS_WELCOME / 4; id++)
+		reg_remove(a.reg, reg_find(a.reg, id));
+	for (int i = 0; i < 1000 && nanswers == 1; i++)
+		ev_run(a.ctx.loop, EVRUN_ONCE);
+	CU_ASSERT_EQUAL(last.verdict, AUTH_VERDICT_OK);
+	end();
+}
+
 /* We were stopped while a login waited for room: what has arrived at the peer meanwhile is not read yet. */
 static void test_room_after_stop(void)
 {
@@ -2721,6 +2746,7 @@ static const struct unit_case cases[] = {
 	{ "a stop while one waits for room", test_room_after_stop },
 	{ "too many wait for room", test_held_full },
 	{ "a hash is computed once", test_hash_once },
+	{ "one account at a peer that came back", test_room_of_others_at_a_peer_that_came_back },
 	{ "workers are asked who has arrived", test_crowded_said },
 	{ "the queue of the local server", test_local_queue },
 	{ "nothing lent is left in that queue", test_nothing_lent_in_line },
