@@ -1,12 +1,17 @@
-/* The login request of a worker to authd, and its reply: one round trip brings the verdict, the route, the addresses
- * of the peer and the ticket for the session server.  Mechanisms in which the client answers a challenge need more
- * messages. Their texts are those of SASL's lines, without base64. authd makes the challenges, so that a compromised
- * worker cannot reuse one whose response it has seen.    CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the
- * challenge) .. AUTH_REQUEST with the same number                -> AUTH_REPLY   SCRAM        AUTH_REQUEST ->
- * AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY  If a reply of either has
- * `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets, after all of the reply were tried;
- * once. Of a login by password authd keeps nothing: it comes again, with `tried`.  ".." is the client's time to
- * answer. AUTH_REPLY may come at any point and ends the exchange; so does AUTH_CANCEL. */
+/* The login request of a worker to authd, and its reply: one round trip brings the verdict, the route, the
+ * addresses of the peer and the ticket for the session server.
+ *
+ * Mechanisms in which the client answers a challenge need more messages. Their texts are those of SASL's lines, without
+ * base64. authd makes the challenges, so that a compromised worker cannot reuse one whose response it has seen.
+ *
+ *   CRAM, APOP   AUTH_CHALLENGE_WANTED -> AUTH_CHALLENGE (the challenge) .. AUTH_REQUEST with the same number
+ *                -> AUTH_REPLY
+ *   SCRAM        AUTH_REQUEST -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_CHALLENGE .. AUTH_RESPONSE -> AUTH_REPLY
+ *
+ * If a reply of either has `other_hosts`, AUTH_RESPONSE (its text does not matter) asks for other targets, after all of
+ * the reply were tried; once. Of a login by password authd keeps nothing: it comes again, with `tried`.
+ *
+ * ".." is the client's time to answer. AUTH_REPLY may come at any point and ends the exchange; so does AUTH_CANCEL. */
 #ifndef NODE_MSG_AUTH_H
 #define NODE_MSG_AUTH_H
 
