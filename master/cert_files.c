@@ -282,13 +282,15 @@ static void needs(const struct walk *w, const char *file, const char *of)
 static void odd_beside(struct walk *w, const char *name)
 {
 	static const char ocsp[] = ".ocsp";
-	const char *base = strrchr(w->file, '/') + 1, *suffix = name + strlen(base), *variant;
-	size_t len = strlen(suffix);
+	const char *base = strrchr(w->file, '/') + 1, *suffix, *variant;
 	struct key_use use;
 	char *file, *of;
+	size_t len;
 
 	if (strncmp(name, base, strlen(base)) != 0 || name[strlen(base)] != '.')
 		return;
+	suffix = name + strlen(base);
+	len = strlen(suffix);
 	file = mem_printf("%s%s", w->file, suffix);
 	if (ends_in(suffix, len, ocsp)) {
 		of = mem_memdup(file, strlen(file) - strlen(ocsp));
