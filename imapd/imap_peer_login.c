@@ -585,9 +585,11 @@ void imap_accepted(struct login *l)
 	const struct imap_login *il = l->data;
 	struct str withheld = STR_INIT;
 
-	capability_take(&l->peer.list, str_cstr(&l->peer.capability));
-	l->peer.has_list = l->peer.capability.len != 0 || l->peer.state == PEER_CAPABILITY;
 	withheld_from(l->set->imapd_IMAP_CAPABILITY_WITHHELD, il->client, &withheld);
+	capability_take(&l->peer.list, str_cstr(&l->peer.capability));
+	/* Another node knows who the client is, and withholds the same: that is not all that it can do. */
+	l->peer.has_list = (l->peer.capability.len != 0 || l->peer.state == PEER_CAPABILITY) &&
+	    (withheld.len == 0 || l->peer.mark != NODE_MARK_OTHER);
 	if (withheld.len != 0)
 		capability_drop(&l->peer.capability, withheld.data);
 	str_fini(&withheld);

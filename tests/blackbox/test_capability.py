@@ -211,6 +211,21 @@ def test_withheld(make_pool, servers):
                     assert "IDLE" in words(c.ok("CAPABILITY").find(rb"^\* CAPABILITY "))
 
 
+def test_withheld_from_one(make_pool, servers):
+    """What a node does not tell one client does not lack for others."""
+    servers[0].script = lists(*OURS.replace("UNSELECT ", "").split())
+    p = make_pool(nodes=2, settings={**AUTO, "imapd": {**AUTO["imapd"], "IMAP_CAPABILITY_WITHHELD": "Old*=IDLE:MOVE"}},
+                  accounts=[Account("here@example.com", mailhost="127.0.0.1"), Account("there@example.com", mailhost="127.0.0.2"),
+                            Account("a@example.com", mailhost=servers[0].host)])
+    for name in ("Old Mail", "New Mail", "Old Mail"):
+        for user in ("here@example.com", "there@example.com"):
+            with Imap(HERE, p.imap_port) as c:
+                c.ok(f'ID ("name" "{name}")')
+                c.login_ok(p.accounts[user])
+    log_in(p, "a@example.com")  # told later than all of them
+    will_announce(p, OURS.replace("UNSELECT ", ""))
+
+
 @pytest.mark.parametrize("group,name,value,says", [
     ("imapd", "IMAP_CAPABILITY_WITHHELD", "Old Mail=IDLE", "Old is not PATTERN=CAPABILITY"),
     ("imapd", "IMAP_CAPABILITY", "auto IDLE", 'with "auto" only AUTH= words can be added, not IDLE'),
