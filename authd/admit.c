@@ -9,6 +9,7 @@
 #include "lib/clock.h"
 #include "lib/die.h"
 #include "lib/log.h"
+#include "lib/loop.h"
 #include "lib/num.h"
 #include "lib/rnd.h"
 #include "lib/str.h"
@@ -125,10 +126,15 @@ static void sign(struct request *rq, struct auth_reply *r)
 	str_copy(forwarded.tls_words, sizeof(forwarded.tls_words), r->client_tls_words);
 	str_copy(forwarded.session_id, sizeof(forwarded.session_id), r->session_id);
 	forwarded.time = r->time = a->pool != NULL && !r->local_server ? (uint64_t)time(NULL) : 0;
+	for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++)
+		if (same_nodes_tell(a->same_nodes, &r->target[i].addr, loop_now()))
+			str_copy(r->config, sizeof(r->config), same_nodes_config(a->same_nodes));
+	str_copy(forwarded.config, sizeof(forwarded.config), r->config);
 	for (unsigned i = 0; r->time != 0 && i < r->ntargets; i++) {
 		forwarded_sign(&forwarded, a->pool, r->target[i].host, r->name);
 		memcpy(r->target[i].mac, forwarded.mac, sizeof(forwarded.mac));
 		memcpy(r->target[i].tls_mac, forwarded.tls_mac, sizeof(forwarded.tls_mac));
+		memcpy(r->target[i].config_mac, forwarded.config_mac, sizeof(forwarded.config_mac));
 		if (r->peer_credentials == AUTH_PEER_TOKEN_OR_MASTER)
 			forwarded_token_key(&forwarded, a->pool, r->target[i].host, r->name, r->target[i].token_key);
 	}

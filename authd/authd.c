@@ -530,6 +530,7 @@ static void use_settings(struct authd *a)
 	peer_ports(set, a->ports);
 	pool_keys_free(&a->pool);
 	a->pool = pool_keys_new(set->pool_secret);
+	same_nodes_use(a->same_nodes, a->pool, set->same);
 	peers_set(a->peers, (double)set->proxy_DNS_TTL, (double)set->proxy_PROXY_DOWN_TIME, names_patience(set));
 	use_orders(a);
 	if (chain == NULL) {
@@ -640,6 +641,7 @@ int authd_main(const struct role_start *who)
 	a->peers = peers_new(ask_address, a);
 	a->orders = orders_new(on_up, a);
 	a->troubles = troubles_new();
+	a->same_nodes = same_nodes_new();
 	a->signature_errors = signature_errors_new();
 	pool_file_read(a);
 	a->guesses = guesses_new();

@@ -13,6 +13,7 @@
 #include "authd/directory_lookup.h"
 #include "authd/register.h"
 #include "authd/resolver.h"
+#include "authd/same_nodes.h"
 #include "authd/signature_errors.h"
 #include "authd/used_tokens.h"
 #include "authlib/auth.h"
@@ -70,6 +71,7 @@ struct authd {
 	struct pool_capability *pool_capability;
 	double pool_file_at;    /* lib/clock.h: not before this is it written to its file (authd/pool_file.h) */
 	bool pool_file_pending; /* an auth worker is to write it */
+	struct same_nodes *same_nodes;
 	/* Nodes with an invalid signature, or that do not accept ours. */
 	struct signature_errors *signature_errors;
 	uint64_t signatures[SIGNATURE_COUNT]; /* of forwarded logins, by result of the check */

@@ -466,6 +466,20 @@ void control_reply_peer(struct authd *a, uint32_t query, const char *command)
 	str_fini(&text);
 }
 
+/* Release and settings file of this node, and who differs. */
+static void add_same_nodes(const struct authd *a, struct str *text)
+{
+	const char *slash = strchr(same_nodes_config(a->same_nodes), '/'), *config = slash != NULL ? slash + 1 : "";
+	struct str list = STR_INIT;
+	unsigned lasting, n = same_nodes_list(a->same_nodes, loop_now(), &list, &lasting);
+
+	str_addf(text,
+	    "version=" PACKAGE_VERSION "\nconfiguration=%.16s\nnodes_differing=%u\nnodes_differing_long=%u\n"
+	    "nodes_differing_list=%s\n",
+	    config, n, lasting, str_cstr(&list));
+	str_fini(&list);
+}
+
 void control_reply_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = a->userdb;
@@ -515,6 +529,7 @@ void control_reply_status(struct authd *a, uint32_t query)
 	add_pool(a, &text);
 	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\nauth_timeouts=%llu\n", directories,
 	    str_cstr(&trouble), (unsigned long long)a->gave_up);
+	add_same_nodes(a, &text);
 	str_addf(&text, "turns_waiting=%u\nturns_waited=%llu\nturns_refused=%llu\n", a->turns.n,
 	    (unsigned long long)a->turns.waited, (unsigned long long)a->turns.refused);
 	str_addf(&text,

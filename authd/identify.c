@@ -7,6 +7,7 @@
 
 #include "authd/external.h"
 #include "authd/turns.h"
+#include "lib/loop.h"
 #include "lib/mem.h"
 #include "lib/str.h"
 
@@ -37,6 +38,16 @@ static const char *check_signature(struct request *rq)
 	if (rq->signature == SIGNATURE_GOOD)
 		signature_errors_know(a->signature_errors, &rq->q.client);
 	return name;
+}
+
+/* What the node that has signed RQ for us is. */
+static void note_config(struct request *rq)
+{
+	struct authd *a = rq->worker->a;
+	const struct forwarded *f = &rq->q.forwarded;
+
+	if (f->config[0] != '\0' && forwarded_verify_config(f, a->pool, rq->signed_for, rq->q.user))
+		same_nodes_seen(a->same_nodes, &rq->q.client, f->config, loop_now());
 }
 
 /* A node of ours whose clock is off has signed the identity for our NAME. It may be an old one, so its client is not
@@ -81,6 +92,8 @@ static void identify(struct request *rq)
 		return;
 	rq->believed = front;
 	name = check_signature(rq);
+	if (rq->signed_for != NULL)
+		note_config(rq);
 	rq->believed = rq->believed || rq->signed_for != NULL;
 	if (!rq->believed && name != NULL)
 		take_transport(rq, name);

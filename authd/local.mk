@@ -26,6 +26,7 @@ authd_libauthd_a_SOURCES = \
 	authd/request.c authd/request.h \
 	authd/resolver.c authd/resolver.h \
 	authd/routing.c authd/routing.h \
+	authd/same_nodes.c authd/same_nodes.h \
 	authd/scram.c authd/scram.h \
 	authd/peer_ports.c authd/peer_ports.h \
 	authd/service.c \

@@ -12,12 +12,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 typedef void reader(struct forwarded *h, const char *value);
 
 static reader *const readers[] = { forwarded_text_session, forwarded_text_ip, forwarded_text_port, forwarded_text_ttl,
-	forwarded_text_transport, forwarded_text_auth, forwarded_text_tls };
+	forwarded_text_transport, forwarded_text_auth, forwarded_text_tls, forwarded_text_config };
 
 /* In the form for the next node, one member per line. */
 static void write_all(struct str *out, const struct forwarded *h)
 {
 	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], tls[FORWARDED_TEXT_TLS_MAX];
+	char config[FORWARDED_TEXT_CONFIG_MAX];
 
 	str_addf(out, "%s\n%s\n%u\n", h->session_id, net_addr_text(&h->client, ip), h->client.port);
 	str_addf(out, "%u\n%s\n", h->ttl, h->tls ? "TLS" : "insecure");
@@ -26,6 +27,9 @@ static void write_all(struct str *out, const struct forwarded *h)
 	str_adds(out, "\n");
 	if (h->tls_words[0] != '\0')
 		str_adds(out, forwarded_text_tls_make(h, tls));
+	str_adds(out, "\n");
+	if (h->config[0] != '\0')
+		str_adds(out, forwarded_text_config_make(h, config));
 }
 
 /* TEXT is changed. */

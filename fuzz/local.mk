@@ -186,5 +186,5 @@ EXTRA_DIST += fuzz/corpus/fuzz_md_state/id fuzz/corpus/fuzz_md_state/two-records
 EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6
 EXTRA_DIST += fuzz/corpus/fuzz_search/addresses fuzz/corpus/fuzz_search/nested fuzz/corpus/fuzz_search/numbers \
 	fuzz/corpus/fuzz_search/dates
-EXTRA_DIST += fuzz/corpus/fuzz_forwarded/signed fuzz/corpus/fuzz_forwarded/tls fuzz/corpus/fuzz_forwarded/tls-none fuzz/corpus/fuzz_forwarded/no-secret
+EXTRA_DIST += fuzz/corpus/fuzz_forwarded/signed fuzz/corpus/fuzz_forwarded/tls fuzz/corpus/fuzz_forwarded/config fuzz/corpus/fuzz_forwarded/tls-none fuzz/corpus/fuzz_forwarded/no-secret
 EXTRA_DIST += fuzz/corpus/fuzz_capability/file fuzz/corpus/fuzz_capability/list

@@ -11,7 +11,7 @@
 #include "login/forwarded_text.h"
 #include "login/node_mark.h"
 
-enum { OWN_PAIRS = 7 }; /* that imap_id_forward() adds at most */
+enum { OWN_PAIRS = 8 }; /* that imap_id_forward() adds at most */
 
 /* Beginnings of keys by which nodes, and other makes of proxies, tell each other of a client: from the client they are
  * passed on to nobody. */
@@ -50,6 +50,8 @@ static void take_forwarded(struct forwarded *h, const char *key, const char *val
 		forwarded_text_auth(h, value);
 	else if (strcasecmp(key, "x-waypost-tls") == 0)
 		forwarded_text_tls(h, value);
+	else if (strcasecmp(key, "x-waypost-config") == 0)
+		forwarded_text_config(h, value);
 }
 
 void imap_id_pair(struct login *l, const char *key, const char *value, size_t value_len, bool believe)
@@ -96,6 +98,7 @@ void imap_id_forward(struct login *l, struct str *out, const char *tag)
 {
 	const struct imap_login *il = l->data;
 	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], tls[FORWARDED_TEXT_TLS_MAX], number[NUM_TEXT_MAX];
+	char config[FORWARDED_TEXT_CONFIG_MAX];
 	struct forwarded h;
 
 	peer_login_forwarded(l, &h);
@@ -118,5 +121,7 @@ void imap_id_forward(struct login *l, struct str *out, const char *tag)
 		add_pair(out, "x-waypost-auth", forwarded_text_auth_make(&h, auth));
 	if (h.tls_words[0] != '\0' && l->peer.mark == NODE_MARK_OTHER)
 		add_pair(out, "x-waypost-tls", forwarded_text_tls_make(&h, tls));
+	if (h.config[0] != '\0')
+		add_pair(out, "x-waypost-config", forwarded_text_config_make(&h, config));
 	str_adds(out, ")\r\n");
 }

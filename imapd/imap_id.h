@@ -1,7 +1,8 @@
 /* The ID command (RFC 2971) as the carrier of a forwarded login's identity, with Dovecot's keys:
  *   x-session-id x-originating-ip x-originating-port x-proxy-ttl x-client-transport
  * and ours, x-waypost-auth "SECONDS:MAC", which signs them (node/forwarded.h, forwarded_sign()), or "none" for a node
- * of ours if there is no pool secret, and x-waypost-tls "WORDS/MAC", which says of the client's TLS more than "TLS". */
+ * of ours if there is no pool secret, x-waypost-tls "WORDS/MAC", which says of the client's TLS more than "TLS", and
+ * x-waypost-config "VERSION/FINGERPRINT/MAC" (authd/same_nodes.h). */
 #ifndef IMAPD_IMAP_ID_H
 #define IMAPD_IMAP_ID_H
 

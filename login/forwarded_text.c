@@ -112,6 +112,33 @@ const char *forwarded_text_tls_make(const struct forwarded *h, char dst[FORWARDE
 	return dst;
 }
 
+void forwarded_text_config(struct forwarded *h, const char *value)
+{
+	const char *slash = strrchr(value, '/');
+	uint8_t mac[FORWARDED_MAC_LEN];
+	char config[NODE_CONFIG_MAX];
+
+	if (slash == NULL || (size_t)(slash - value) >= sizeof(config))
+		return;
+	memcpy(config, value, (size_t)(slash - value));
+	config[slash - value] = '\0';
+	if (!node_config_ok(config) || !read_mac(mac, slash + 1))
+		return;
+	memcpy(h->config, config, sizeof(config));
+	memcpy(h->config_mac, mac, sizeof(mac));
+	h->present = true;
+}
+
+const char *forwarded_text_config_make(const struct forwarded *h, char dst[FORWARDED_TEXT_CONFIG_MAX])
+{
+	size_t n = strlen(h->config);
+
+	memcpy(dst, h->config, n);
+	dst[n++] = '/';
+	hex_text(dst + n, h->config_mac, sizeof(h->config_mac));
+	return dst;
+}
+
 const char *forwarded_text_auth_make(const struct forwarded *h, char dst[FORWARDED_TEXT_AUTH_MAX])
 {
 	size_t n;

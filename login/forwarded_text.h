@@ -21,6 +21,12 @@ enum { FORWARDED_TEXT_TLS_MAX = SESSION_TLS_MAX + 1 + 2 * FORWARDED_MAC_LEN };
 /* Writes the text that forwarded_text_tls() reads, of an identity that has tls_words; returns DST. */
 const char *forwarded_text_tls_make(const struct forwarded *h, char dst[FORWARDED_TEXT_TLS_MAX]);
 
+/* "VERSION/FINGERPRINT/MAC": what the forwarding node is (node_config_ok()), and the MAC in lower-case hexadecimal. */
+void forwarded_text_config(struct forwarded *h, const char *value);
+enum { FORWARDED_TEXT_CONFIG_MAX = NODE_CONFIG_MAX + 1 + 2 * FORWARDED_MAC_LEN };
+/* Writes the text that forwarded_text_config() reads, of an identity that has a config; returns DST. */
+const char *forwarded_text_config_make(const struct forwarded *h, char dst[FORWARDED_TEXT_CONFIG_MAX]);
+
 enum { FORWARDED_TEXT_AUTH_MAX = 24 + 2 * FORWARDED_MAC_LEN };
 /* Writes the text that forwarded_text_auth() reads, of an identity whose signature is not FORWARDED_SIGNATURE_NONE;
  * returns DST. */

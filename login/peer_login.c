@@ -146,4 +146,8 @@ void peer_login_forwarded(const struct login *l, struct forwarded *out)
 	out->time = a->time;
 	memcpy(out->mac, peer_login_target(l)->mac, sizeof(out->mac));
 	memcpy(out->tls_mac, peer_login_target(l)->tls_mac, sizeof(out->tls_mac));
+	if (out->signature != FORWARDED_SIGNATURE_MADE) /* it is not for others to know */
+		return;
+	str_copy(out->config, sizeof(out->config), a->config);
+	memcpy(out->config_mac, peer_login_target(l)->config_mac, sizeof(out->config_mac));
 }

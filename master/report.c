@@ -256,6 +256,9 @@ static const struct {
 	    " not accept this node's signature (not_believed_by_list): the pool secrets or the clocks differ; the log "
 	    "says what to do" },
 	{ "peers_file_bad_lines", "", " line", " lines", " of PROXY_PEERS_FILE cannot be used; the log names them" },
+	{ "nodes_differing_long", "", " node of the pool has", " nodes of the pool have",
+	    " had another release or settings file than this one for ten minutes (nodes_differing_list); the log says "
+	    "what to do" },
 	{ "workers_full", "", " login worker has", " login workers have",
 	    " no descriptors for more clients; raise LimitNOFILE, or lower MAXDAEMONS" },
 	{ "channels_missing", "", " channel", " channels",

@@ -60,15 +60,45 @@ static const struct str *signed_tls_text(const struct forwarded *h, const char *
 	return text;
 }
 
+static const struct str *signed_config_text(const struct forwarded *h, const char *host, const char *user)
+{
+	struct str *text = signed_text(h, "config", host, user);
+
+	add_line(text, h->config);
+	return text;
+}
+
+bool node_config_ok(const char *text)
+{
+	const char *slash = strchr(text, '/');
+
+	return slash != NULL && slash != text && strlen(text) < NODE_CONFIG_MAX &&
+	    strspn(text, "0123456789.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+~-") ==
+	    (size_t)(slash - text) &&
+	    strlen(slash + 1) == NODE_FINGERPRINT_LEN && strspn(slash + 1, "0123456789abcdef") == NODE_FINGERPRINT_LEN;
+}
+
 void forwarded_sign(struct forwarded *forwarded, const struct pool_keys *pool, const char *host, const char *user)
 {
 	const struct str *text = signed_text(forwarded, "hop", host, user);
 
 	mac_compute(pool_keys_first(pool), text->data, text->len, forwarded->mac);
-	if (forwarded->tls_words[0] == '\0')
-		return;
-	text = signed_tls_text(forwarded, host, user);
-	mac_compute(pool_keys_first(pool), text->data, text->len, forwarded->tls_mac);
+	if (forwarded->tls_words[0] != '\0') {
+		text = signed_tls_text(forwarded, host, user);
+		mac_compute(pool_keys_first(pool), text->data, text->len, forwarded->tls_mac);
+	}
+	if (forwarded->config[0] != '\0') {
+		text = signed_config_text(forwarded, host, user);
+		mac_compute(pool_keys_first(pool), text->data, text->len, forwarded->config_mac);
+	}
+}
+
+bool forwarded_verify_config(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user)
+{
+	const struct str *text = signed_config_text(forwarded, host, user);
+
+	return pool != NULL && pool_keys_verify(pool, text->data, text->len, forwarded->config_mac);
 }
 
 bool forwarded_verify_tls(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,

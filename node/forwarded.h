@@ -20,6 +20,12 @@ enum forwarded_signature {
 	FORWARDED_SIGNATURE_COUNT
 };
 
+/* "VERSION/FINGERPRINT" of a node: its release, and 32 hexadecimal digits by which those with the pool secret see
+ * whether it has the same settings file, and nobody sees more (authd/same_nodes.h). */
+enum { NODE_CONFIG_MAX = 64, NODE_FINGERPRINT_LEN = 32 };
+/* TEXT has that form: a version of letters, digits, '.', '+', '~', '-'. */
+bool node_config_ok(const char *text);
+
 /* The client of a forwarded login, as the forwarding node says; carried by IMAP ID and POP3 XCLIENT. */
 struct forwarded {
 	bool present; /* the login was forwarded (or claims so) */
@@ -33,13 +39,16 @@ struct forwarded {
 	enum forwarded_signature signature;
 	uint64_t time; /* unix seconds of the signature */
 	uint8_t mac[FORWARDED_MAC_LEN];
+	/* What the forwarding node is, if it says so (node_config_ok()); "": it does not. Believed only if signed. */
+	char config[NODE_CONFIG_MAX];
+	uint8_t config_mac[FORWARDED_MAC_LEN]; /* signs it beside all else, as tls_mac does */
 	/* Signs `tls_words` beside all else: nodes that know nothing of these verify `mac` as ever. */
 	uint8_t tls_mac[FORWARDED_MAC_LEN];
 };
 
 /* Signs the identity FORWARDED for the login of USER to node HOST (as in mailhost, without port; case and a trailing
- * dot do not matter) with the first key of the POOL: fills forwarded->mac from the other members, and tls_mac if there
- * are tls_words. */
+ * dot do not matter) with the first key of the POOL: fills forwarded->mac from the other members, tls_mac if there are
+ * tls_words, config_mac if there is a config. */
 void forwarded_sign(struct forwarded *forwarded, const struct pool_keys *pool, const char *host, const char *user);
 /* What is to be thought of FORWARDED's signature for HOST and USER at NOW: GOOD, if a holder of one of the POOL's keys
  * has made it no more than FORWARDED_AGE_MAX seconds before or after NOW. POOL NULL: there is none here. */
@@ -48,6 +57,10 @@ enum signature_check forwarded_verify(const struct forwarded *forwarded, const s
 enum { FORWARDED_AGE_MAX = 300 };
 /* FORWARDED, which is GOOD for HOST and USER, has the TLS words of the one who signed it. */
 bool forwarded_verify_tls(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
+    const char *user);
+
+/* The same of FORWARDED's config. */
+bool forwarded_verify_config(const struct forwarded *forwarded, const struct pool_keys *pool, const char *host,
     const char *user);
 
 /* A token stands in place of a password: it says to node HOST that the node which signed FORWARDED

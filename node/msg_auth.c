@@ -52,6 +52,13 @@ static void read_tls_words(struct msgr *r, char words[SESSION_TLS_MAX])
 		r->bad = true;
 }
 
+static void read_config(struct msgr *r, char config[NODE_CONFIG_MAX])
+{
+	msgr_str(r, config, NODE_CONFIG_MAX);
+	if (config[0] != '\0' && !node_config_ok(config))
+		r->bad = true;
+}
+
 static void forwarded_write(struct msgw *w, const struct forwarded *h)
 {
 	msgw_u8(w, h->present);
@@ -68,6 +75,9 @@ static void forwarded_write(struct msgw *w, const struct forwarded *h)
 	msgw_bytes(w, h->mac, sizeof(h->mac));
 	if (h->tls_words[0] != '\0')
 		msgw_bytes(w, h->tls_mac, sizeof(h->tls_mac));
+	msgw_str(w, h->config);
+	if (h->config[0] != '\0')
+		msgw_bytes(w, h->config_mac, sizeof(h->config_mac));
 }
 
 static void forwarded_read(struct msgr *r, struct forwarded *h)
@@ -89,6 +99,9 @@ static void forwarded_read(struct msgr *r, struct forwarded *h)
 	msgr_fixed(r, h->mac, sizeof(h->mac));
 	if (h->tls_words[0] != '\0')
 		msgr_fixed(r, h->tls_mac, sizeof(h->tls_mac));
+	read_config(r, h->config);
+	if (h->config[0] != '\0')
+		msgr_fixed(r, h->config_mac, sizeof(h->config_mac));
 }
 
 void auth_request_write(struct msgw *w, const struct auth_request *q)
@@ -207,6 +220,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		msgw_u32(w, a->target[0].list);
 		return;
 	}
+	msgw_str(w, a->config);
 	msgw_u8(w, a->ntargets);
 	for (unsigned i = 0; i < a->ntargets; i++) {
 		net_addr_write(w, &a->target[i].addr);
@@ -216,6 +230,8 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 		msgw_bytes(w, a->target[i].mac, sizeof(a->target[i].mac));
 		if (a->client_tls_words[0] != '\0')
 			msgw_bytes(w, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
+		if (a->config[0] != '\0')
+			msgw_bytes(w, a->target[i].config_mac, sizeof(a->target[i].config_mac));
 	}
 	msgw_u8(w, a->local_server);
 	msgw_u8(w, (uint8_t)a->other_hosts);
@@ -235,6 +251,7 @@ void auth_reply_write(struct msgw *w, const struct auth_reply *a)
 
 static void read_remote(struct msgr *r, struct auth_reply *a)
 {
+	read_config(r, a->config);
 	a->ntargets = msgr_u8(r);
 	if (a->ntargets == 0 || a->ntargets > AUTH_ADDRS_MAX) {
 		a->ntargets = 0;
@@ -248,6 +265,8 @@ static void read_remote(struct msgr *r, struct auth_reply *a)
 		msgr_fixed(r, a->target[i].mac, sizeof(a->target[i].mac));
 		if (a->client_tls_words[0] != '\0')
 			msgr_fixed(r, a->target[i].tls_mac, sizeof(a->target[i].tls_mac));
+		if (a->config[0] != '\0')
+			msgr_fixed(r, a->target[i].config_mac, sizeof(a->target[i].config_mac));
 	}
 	a->local_server = msgr_bool(r);
 	a->other_hosts = (enum auth_other_hosts)msgr_below(r, AUTH_OTHER_HOSTS_COUNT);

@@ -129,8 +129,9 @@ struct auth_target {
 	enum peer_tls tls;
 	uint32_t list; /* AUTH_LIST_..., or: send PEER_LIST only for another list than that */
 	uint8_t mac[FORWARDED_MAC_LEN];
-	uint8_t tls_mac[FORWARDED_MAC_LEN];   /* of client_tls_words, if there are any */
-	uint8_t token_key[FORWARDED_MAC_LEN]; /* with AUTH_PEER_TOKEN_OR_MASTER, if signed: forwarded_token_key() */
+	uint8_t tls_mac[FORWARDED_MAC_LEN];    /* of client_tls_words, if there are any */
+	uint8_t config_mac[FORWARDED_MAC_LEN]; /* of the config, if there is one */
+	uint8_t token_key[FORWARDED_MAC_LEN];  /* with AUTH_PEER_TOKEN_OR_MASTER, if signed: forwarded_token_key() */
 };
 
 /* The credentials of the login at the peer. */
@@ -170,10 +171,11 @@ struct auth_reply {
 	char name[ACCOUNT_NAME_MAX];            /* canonical account name */
 	bool client_tls;                        /* ... and whether that client speaks TLS */
 	char client_tls_words[SESSION_TLS_MAX]; /* ... and which; "": not known */
-	bool proxied;                           /* it came from another node that is trusted */
-	bool local;                             /* a session server of ours serves it */
-	uint8_t ticket[TICKET_LEN];             /* local: for spawn */
-	uint8_t ntargets;                       /* remote: to be tried in this order; at least one */
+	char config[NODE_CONFIG_MAX]; /* remote: what we are, for a node of ours; "": it need not be told now */
+	bool proxied;                 /* it came from another node that is trusted */
+	bool local;                   /* a session server of ours serves it */
+	uint8_t ticket[TICKET_LEN];   /* local: for spawn */
+	uint8_t ntargets;             /* remote: to be tried in this order; at least one */
 	struct auth_target target[AUTH_ADDRS_MAX];
 	/* Local: not one of ours, but a program, which spawn starts: the stream that comes with spawn's answer begins
 	 * with its reply to the login; target[0] has its `list`, and LOCAL_SERVER_HOST. Remote: the only target is

@@ -55,7 +55,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 18 };
+enum { MSG_CHANNEL_VERSION = 19 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -91,11 +91,11 @@ enum msg_type {
 	 * kick: killed=N from spawn. route, auth: text for people.
 	 * status: name=value; names of a-z, 0-9, '_', '.'; numbers of equal names are added up over the roles, other
 	 *   values are shown as they are. Known to monitoring: workers_full, channels_missing, descriptors_short,
-	 *   peers_down, loops, peers_crowded, peers_need_tls, peers_untrusted, fronts_not_believed, not_believed_by,
-	 *   directories_down, userdb_refused, and of the master log_lines_lost, certificates_refused,
-	 *   certificates_not_found, certificates_ending, certificates_ended, authorities_refused,
-	 *   authorities_with_keys, authorities_ending, authorities_ended, lists_ending, lists_ended (not 0: the node is
-	 *   degraded). */
+	 *   peers_down, loops, peers_crowded, peers_need_tls, peers_untrusted, nodes_differing_long,
+	 *   fronts_not_believed, not_believed_by, directories_down, userdb_refused, and of the master log_lines_lost,
+	 *   certificates_refused, certificates_not_found, certificates_ending, certificates_ended,
+	 *   authorities_refused, authorities_with_keys, authorities_ending, authorities_ended, lists_ending,
+	 *   lists_ended (not 0: the node is degraded). */
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,

@@ -268,6 +268,8 @@ static void take_xclient(struct forwarded *h, const char *key, const char *value
 		forwarded_text_auth(h, value);
 	else if (strcasecmp(key, "WAYPOST-TLS") == 0)
 		forwarded_text_tls(h, value);
+	else if (strcasecmp(key, "WAYPOST-CONFIG") == 0)
+		forwarded_text_config(h, value);
 }
 
 static enum login_event cmd_xclient(struct login *l, struct args *a)

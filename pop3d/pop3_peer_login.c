@@ -43,6 +43,7 @@ static void add_attribute(struct str *out, const char *name, const char *value)
 static void add_xclient(struct login *l, struct str *out)
 {
 	char ip[NET_IP_TEXT_MAX], auth[FORWARDED_TEXT_AUTH_MAX], tls[FORWARDED_TEXT_TLS_MAX], number[NUM_TEXT_MAX];
+	char config[FORWARDED_TEXT_CONFIG_MAX];
 	struct forwarded h;
 
 	peer_login_forwarded(l, &h);
@@ -58,6 +59,8 @@ static void add_xclient(struct login *l, struct str *out)
 		add_attribute(out, " WAYPOST-AUTH=", forwarded_text_auth_make(&h, auth));
 	if (h.tls_words[0] != '\0' && l->peer.mark == NODE_MARK_OTHER)
 		add_attribute(out, " WAYPOST-TLS=", forwarded_text_tls_make(&h, tls));
+	if (h.config[0] != '\0')
+		add_attribute(out, " WAYPOST-CONFIG=", forwarded_text_config_make(&h, config));
 	str_adds(out, "\r\n");
 }
 

@@ -25,6 +25,7 @@ settings_libsettings_a_SOURCES = \
 	settings/settings_rules.c \
 	settings/settings_rules_dir.c \
 	settings/settings_rules_mech.c \
+	settings/settings_same.c settings/settings_same.h \
 	settings/settings_scan.c \
 	settings/settings_tls.c settings/settings_tls.h \
 	settings/settings_text.c settings/settings_text.h \

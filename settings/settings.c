@@ -136,6 +136,7 @@ struct settings *settings_defaults(void)
 	s->self[1] = mem_strdup("");
 	s->node_id = mem_strdup("");
 	s->listens = mem_strdup("");
+	s->same = mem_strdup("");
 	s->pool_secret = mem_strdup("");
 	for (int p = 0; p < PROTOCOL_COUNT; p++)
 		s->access[p] = mem_strdup("");
@@ -153,6 +154,7 @@ void settings_free(struct settings **s)
 	mem_free(&(*s)->self[1]);
 	mem_free(&(*s)->node_id);
 	mem_free(&(*s)->listens);
+	mem_free(&(*s)->same);
 	for (int p = 0; p < PROTOCOL_COUNT; p++)
 		mem_free(&(*s)->access[p]);
 	mem_free_secret(&(*s)->pool_secret);
@@ -223,6 +225,7 @@ static void put_all(struct str *out, const struct settings *s, unsigned roles)
 	put_str(out, s->self[1]);
 	put_str(out, s->node_id);
 	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->listens : "");
+	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->same : "");
 	put_str(out, (roles & SETTINGS_FOR_AUTHD) != 0 ? s->pool_secret : "");
 	put_u64(out, written_magic);
 }
@@ -302,6 +305,7 @@ static void get_all(struct reader *r, struct settings *s)
 	get_str(r, &s->self[1]);
 	get_str(r, &s->node_id);
 	get_str(r, &s->listens);
+	get_str(r, &s->same);
 	get_str(r, &s->pool_secret);
 	if (get_u64(r) != written_magic || r->p != r->end)
 		r->bad = true;

@@ -44,6 +44,8 @@ struct settings {
 	char *listens;
 	/* The rules of the access files (settings/access_file.h), for login workers alone; "" = none. */
 	char *access[PROTOCOL_COUNT];
+	/* settings_same() of the file, for authd alone; "" without a file. */
+	char *same;
 	/* The lines of POOL_SECRETFILE (settings/pool_secret.h); "" = none. Only authd gets them. */
 	char *pool_secret;
 	/* There is a pool secret: every role may know that. */

@@ -11,6 +11,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "settings/settings_read.h"
+#include "settings/settings_same.h"
 
 unsigned settings_load_line(const struct settings_load *l, size_t offset)
 {
@@ -146,6 +147,7 @@ static void set_self(struct settings_load *l)
 /* Parses with libconfig, and reads the settings. */
 static void read_text(struct settings_load *l)
 {
+	char same[SETTINGS_SAME_MAX];
 	config_t config;
 
 	settings_scan(&l->text, l->errors);
@@ -160,6 +162,9 @@ static void read_text(struct settings_load *l)
 		read_root(l, config_root_setting(&config));
 		set_self(l);
 		settings_rules(l);
+		settings_same(config_root_setting(&config), same);
+		mem_free(&l->set->same);
+		l->set->same = mem_strdup(same);
 	}
 	config_destroy(&config);
 }

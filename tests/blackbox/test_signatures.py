@@ -406,3 +406,45 @@ def test_check_shows_whether_secrets_are_the_same(make_pool):
     assert shown() == [first, None]
     r = p.nodes[1].tool("check")
     assert r.returncode == 1 and "POOL_SECRETFILE is not set: for forwarded logins, nodes log and count each other's" in r.stdout, r
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nodes_with_different_settings(make_pool, kind):
+    """A node whose settings file is another one is noticed by those that it forwards to: told once, with what to do, and when it is
+    over. The file itself does not show in what is told."""
+    p = make_pool(nodes=2, accounts=[Account("a@example.com", mailhost=A), Account("b@example.com", mailhost=B)])
+    a, b = p.nodes
+
+    def log_in(front, user):
+        with KINDS[kind](front, p.imap_port if kind == "imap" else p.pop3_port) as c:
+            c.login_ok(p.accounts[user])
+
+    def differing(node):
+        return node.status()["counts"]["nodes_differing"]
+
+    log_in(A, "b@example.com")
+    log_in(B, "a@example.com")
+    assert differing(a) == differing(b) == 0
+    p.write_conf(text="# a comment\n" + open(p.conf).read().replace(" = ", "  =\n "))
+    assert a.tool("reload").returncode == 0
+    log_in(A, "b@example.com")
+    assert differing(b) == 0, "neither comments nor blanks count"
+    p.write_conf({"proxy": {"PROXY_IDLE_TIMEOUT": "32m"}})
+    assert a.tool("reload").returncode == 0
+    log_in(A, "b@example.com")
+    log_in(B, "a@example.com")
+    b.wait_log("has another settings file than this node: compare the two .* `waypost reload`")
+    for node in p.nodes:
+        said = node.tool("status")
+        assert said.returncode == 0, "a reload of one node after the other is no trouble: {}".format(said)
+        assert re.search(r"nodes_differing_list\s+127\.0\.0\.\d \(settings\)", said.stdout), said
+        assert differing(node) == 1
+    for node in (b, a):  # who has new settings tells them at once, not after a while
+        assert node.tool("reload").returncode == 0
+    assert differing(b) == 0
+    log_in(A, "b@example.com")
+    log_in(B, "a@example.com")
+    b.wait_log("has the same release and settings file as this node again")
+    for node in p.nodes:
+        assert differing(node) == 0 and node.tool("status").returncode == 0
+    assert b.log().count("another settings file") == 1

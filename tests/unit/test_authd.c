@@ -9,6 +9,7 @@
 #include "authd/troubles.h"
 #include "authd/peers.h"
 #include "authd/register.h"
+#include "authd/same_nodes.h"
 #include "lib/hex.h"
 #include "lib/log.h"
 #include "lib/mem.h"
@@ -327,6 +328,178 @@ static void test_tls_words(void)
 	IS(WRONG, &plain, pool, "nodeb", "u", 1000000);
 	pool_keys_free(&pool);
 	pool_keys_free(&foreign);
+}
+
+#define SAME_A "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define SAME_B "1123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* What a node is has a signature of its own, too. */
+static void test_config_signature(void)
+{
+	struct pool_keys *pool = pool_keys_new("secret"), *foreign = pool_keys_new("secret2");
+	struct forwarded plain = make_forwarded(), h = plain, other;
+
+	strcpy(h.config, "1.0/0123456789abcdef0123456789abcdef");
+	forwarded_sign(&plain, pool, "nodea", "u");
+	forwarded_sign(&h, pool, "nodea", "u");
+	CU_ASSERT_EQUAL(memcmp(h.mac, plain.mac, sizeof(h.mac)), 0);
+	IS(GOOD, &h, pool, "nodea", "u", 1000000);
+	CU_ASSERT(forwarded_verify_config(&h, pool, "nodea", "u"));
+	CU_ASSERT_FALSE(forwarded_verify_config(&h, pool, "nodeb", "u"));
+	CU_ASSERT_FALSE(forwarded_verify_config(&h, pool, "nodea", "v"));
+	CU_ASSERT_FALSE(forwarded_verify_config(&h, foreign, "nodea", "u"));
+	CU_ASSERT_FALSE(forwarded_verify_config(&h, NULL, "nodea", "u"));
+#define CONFIG_CHANGED(change) \
+	other = h; \
+	change; \
+	CU_ASSERT_FALSE(forwarded_verify_config(&other, pool, "nodea", "u"))
+	CONFIG_CHANGED(other.config[0]++);
+	CONFIG_CHANGED(other.config[0] = '\0');
+	CONFIG_CHANGED(other.config_mac[31] ^= 1);
+	CONFIG_CHANGED(memcpy(other.config_mac, other.mac, sizeof(other.mac)));
+	CONFIG_CHANGED(other.time++);
+	CONFIG_CHANGED(other.session_id[0]++);
+	pool_keys_free(&pool);
+	pool_keys_free(&foreign);
+}
+
+static void test_config_form(void)
+{
+	static const struct {
+		const char *text;
+		bool ok;
+	} t[] = {
+		{ PACKAGE_VERSION "/0123456789abcdef0123456789abcdef", true },
+		{ "1.2~rc1+deb-3/0123456789abcdef0123456789abcdef", true },
+		{ "", false },
+		{ "1.0", false },
+		{ "/0123456789abcdef0123456789abcdef", false },
+		{ "1.0/0123456789abcdef0123456789abcde", false },
+		{ "1.0/0123456789abcdef0123456789abcdef0", false },
+		{ "1.0/0123456789ABCDEF0123456789abcdef", false },
+		{ "1.0/x/0123456789abcdef0123456789abcdef", false },
+		{ "1 0/0123456789abcdef0123456789abcdef", false },
+		{ "1\"0/0123456789abcdef0123456789abcdef", false },
+		{ "1.0000000000000000000000000000/0123456789abcdef0123456789abcdef", true },
+		{ "1.00000000000000000000000000000/0123456789abcdef0123456789abcdef", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		CU_ASSERT_EQUAL(node_config_ok(t[i].text), t[i].ok);
+}
+
+/* How many nodes have differed from S for long. */
+static unsigned lasting(const struct same_nodes *s, double now)
+{
+	struct str out = STR_INIT;
+	unsigned n;
+
+	same_nodes_list(s, now, &out, &n);
+	str_fini(&out);
+	return n;
+}
+
+/* The nodes that differ from S, as they are listed. */
+static bool lists(const struct same_nodes *s, double now, unsigned n, const char *want)
+{
+	struct str out = STR_INIT;
+	unsigned unused;
+	bool is = same_nodes_list(s, now, &out, &unused) == n && strcmp(str_cstr(&out), want) == 0;
+
+	str_fini(&out);
+	return is;
+}
+
+/* Two nodes compare what they have; the secret may be changed meanwhile. Without one there is nothing to compare. */
+static void test_same_nodes(void)
+{
+	struct pool_keys *both = pool_keys_new("old\nnew"), *new = pool_keys_new("new\nold"),
+	                 *other = pool_keys_new("x");
+	struct same_nodes *mine = same_nodes_new(), *theirs = same_nodes_new();
+	struct net_addr addr;
+	char config[NODE_CONFIG_MAX];
+
+	net_addr_parse(&addr, "192.0.2.1", 143);
+	same_nodes_use(mine, NULL, SAME_A);
+	CU_ASSERT_STRING_EQUAL(same_nodes_config(mine), "");
+	CU_ASSERT_FALSE(same_nodes_tell(mine, &addr, 1));
+	same_nodes_use(mine, both, "");
+	CU_ASSERT_STRING_EQUAL(same_nodes_config(mine), "");
+	same_nodes_use(mine, both, SAME_A);
+	same_nodes_use(theirs, new, SAME_A);
+	CU_ASSERT(node_config_ok(same_nodes_config(mine)) && node_config_ok(same_nodes_config(theirs)));
+	CU_ASSERT_STRING_NOT_EQUAL(same_nodes_config(mine), same_nodes_config(theirs));
+	CU_ASSERT_PTR_NULL(
+	    strstr(same_nodes_config(mine), "0123456789abcdef")); /* it is no digest without the secret */
+	same_nodes_seen(mine, &addr, same_nodes_config(theirs), 1);
+	CU_ASSERT(lists(mine, 1, 0, ""));
+	same_nodes_use(theirs, new, SAME_B);
+	same_nodes_seen(mine, &addr, same_nodes_config(theirs), 2);
+	CU_ASSERT(lists(mine, 3, 1, "192.0.2.1 (settings)"));
+	CU_ASSERT(lists(mine, 2 + SAME_NODES_AGE, 0, ""));
+	/* Its own change may end it. */
+	same_nodes_use(mine, both, SAME_B);
+	CU_ASSERT(lists(mine, 3, 0, ""));
+	same_nodes_use(mine, both, SAME_A);
+	CU_ASSERT(lists(mine, 3, 1, "192.0.2.1 (settings)"));
+	/* With another secret nothing is known of what was told before. */
+	same_nodes_use(mine, other, SAME_A);
+	CU_ASSERT(lists(mine, 3, 0, ""));
+	same_nodes_use(mine, both, SAME_B);
+	snprintf(config, sizeof(config), "0.0.1%s", strchr(same_nodes_config(theirs), '/'));
+	same_nodes_seen(mine, &addr, config, 4);
+	CU_ASSERT(lists(mine, 4, 1, "192.0.2.1 (version 0.0.1)"));
+	same_nodes_use(mine, both, SAME_A);
+	CU_ASSERT(lists(mine, 4, 1, "192.0.2.1 (version 0.0.1, settings)"));
+	/* Each peer is told once in a while, and after a change. More than the table holds only means more often. */
+	CU_ASSERT(same_nodes_tell(mine, &addr, 1000));
+	CU_ASSERT_FALSE(same_nodes_tell(mine, &addr, 999 + SAME_NODES_TELL));
+	CU_ASSERT(same_nodes_tell(mine, &addr, 1000 + SAME_NODES_TELL));
+	same_nodes_use(mine, both, SAME_B);
+	CU_ASSERT(same_nodes_tell(mine, &addr, 1001 + SAME_NODES_TELL));
+	for (int i = 0; i < 200; i++) {
+		addr.ip[3] = (uint8_t)i;
+		CU_ASSERT(same_nodes_tell(mine, &addr, 2000 + i));
+		same_nodes_seen(mine, &addr, config, 2000 + i);
+	}
+	CU_ASSERT_FALSE(same_nodes_tell(mine, &addr, 2200));
+	same_nodes_free(&mine);
+	same_nodes_free(&theirs);
+	pool_keys_free(&both);
+	pool_keys_free(&new);
+	pool_keys_free(&other);
+}
+
+/* While nodes are reloaded one after the other they differ: that is listed, but no trouble until it lasts. */
+static void test_same_nodes_lasting(void)
+{
+	struct pool_keys *pool = pool_keys_new("secret");
+	struct same_nodes *mine = same_nodes_new(), *theirs = same_nodes_new();
+	struct net_addr addr;
+
+	net_addr_parse(&addr, "192.0.2.1", 143);
+	same_nodes_use(mine, pool, SAME_A);
+	same_nodes_use(theirs, pool, SAME_B);
+	same_nodes_seen(mine, &addr, same_nodes_config(theirs), 100);
+	CU_ASSERT(lists(mine, 100, 1, "192.0.2.1 (settings)"));
+	CU_ASSERT_EQUAL(lasting(mine, 99 + SAME_NODES_LONG), 0);
+	CU_ASSERT_EQUAL(lasting(mine, 100 + SAME_NODES_LONG), 0); /* nor is it heard of any more */
+	same_nodes_seen(mine, &addr, same_nodes_config(theirs), 99 + SAME_NODES_LONG);
+	CU_ASSERT_EQUAL(lasting(mine, 99 + SAME_NODES_LONG), 0);
+	CU_ASSERT_EQUAL(lasting(mine, 100 + SAME_NODES_LONG), 1);
+	/* What is changed here, or there for the better, begins anew. */
+	same_nodes_use(mine, pool, SAME_A);
+	CU_ASSERT(lists(mine, 100 + SAME_NODES_LONG, 1, "192.0.2.1 (settings)"));
+	CU_ASSERT_EQUAL(lasting(mine, 100 + SAME_NODES_LONG), 0);
+	same_nodes_seen(mine, &addr, same_nodes_config(theirs), 1000);
+	same_nodes_seen(mine, &addr, same_nodes_config(mine), 1100);
+	same_nodes_seen(mine, &addr, same_nodes_config(theirs), 1200);
+	same_nodes_seen(mine, &addr, same_nodes_config(theirs), 1199 + SAME_NODES_LONG);
+	CU_ASSERT_EQUAL(lasting(mine, 1199 + SAME_NODES_LONG), 0);
+	CU_ASSERT_EQUAL(lasting(mine, 1200 + SAME_NODES_LONG), 1);
+	same_nodes_free(&mine);
+	same_nodes_free(&theirs);
+	pool_keys_free(&pool);
 }
 
 /* Nodes replace their secret one after the other: at each stage any two accept each other's signatures, as long as each
@@ -987,6 +1160,10 @@ static const struct unit_case cases[] = {
 	{ "login answer", test_reply },
 	{ "signed identity", test_hop },
 	{ "words about TLS", test_tls_words },
+	{ "the signature of a configuration", test_config_signature },
+	{ "what a node says of itself", test_config_form },
+	{ "nodes with the same configuration", test_same_nodes },
+	{ "nodes that differ for long", test_same_nodes_lasting },
 	{ "tokens in place of passwords", test_token },
 	{ "secrets are replaced", test_rotation },
 	{ "challenges and steps", test_challenge },

@@ -357,6 +357,28 @@ static void test_imap_id(void)
 	str_fini(&log);
 }
 
+/* The same of what a node is. */
+static void test_hop_config(void)
+{
+	struct forwarded h = { .config = "1.2~rc1/0123456789abcdef0123456789abcdef" };
+	char text[FORWARDED_TEXT_CONFIG_MAX], other[FORWARDED_TEXT_CONFIG_MAX + 1];
+	size_t len;
+
+	for (size_t i = 0; i < sizeof(h.config_mac); i++)
+		h.config_mac[i] = (uint8_t)(0xa5 + 37 * i);
+	len = strlen(forwarded_text_config_make(&h, text));
+	CU_ASSERT(len < sizeof(text));
+	for (size_t cut = 0; cut <= len + 1; cut++) {
+		struct forwarded is = { .time = 0 };
+
+		snprintf(other, sizeof(other), "%.*s%s", (int)cut, text, cut > len ? "a" : "");
+		forwarded_text_config(&is, other);
+		CU_ASSERT_EQUAL(is.present, cut == len);
+		CU_ASSERT_STRING_EQUAL(is.config, cut == len ? h.config : "");
+		CU_ASSERT_EQUAL(memcmp(is.config_mac, h.config_mac, sizeof(h.config_mac)) == 0, cut == len);
+	}
+}
+
 /* The same of words about TLS; and bytes that a log line or a peer must not get. */
 static void test_hop_tls(void)
 {
@@ -1718,6 +1740,7 @@ static const struct unit_case cases[] = {
 	{ "IMAP ID", test_imap_id },
 	{ "signatures of forwarded identities", test_hop_auth },
 	{ "words about TLS of a forwarded login", test_hop_tls },
+	{ "what a node tells of itself", test_hop_config },
 	{ "notes of peers", test_peer_notes },
 	{ "a mark before STARTTLS", test_mark_before_starttls },
 	{ "who is told who the client is", test_send_id },

@@ -214,6 +214,7 @@ static void begin_with(const char *modules)
 	peers_set(a.peers, 60, 60, 8);
 	a.reg = reg_new();
 	a.troubles = troubles_new();
+	a.same_nodes = same_nodes_new();
 	a.signature_errors = signature_errors_new();
 	a.guesses = guesses_new();
 	request_init(&a);
@@ -256,6 +257,7 @@ static void end(void)
 	orders_free(&a.orders);
 	reg_free(&a.reg);
 	troubles_free(&a.troubles);
+	same_nodes_free(&a.same_nodes);
 	signature_errors_free(&a.signature_errors);
 	guesses_free(&a.guesses);
 	used_tokens_free(&a.used_tokens);
@@ -1545,6 +1547,49 @@ static void test_hop(void)
 	end();
 }
 
+/* What a node says of its release and settings counts if it has signed it for us, and only then. */
+static void test_configs(void)
+{
+	struct forwarded h;
+	struct str out = STR_INIT;
+	unsigned lasting;
+
+	begin();
+	same_nodes_use(a.same_nodes, a.pool, "same");
+	h = signed_forwarded("ann");
+	strcpy(h.config, "0.0.1/0123456789abcdef0123456789abcdef");
+	forward("ann", &h); /* not signed */
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && last.proxied);
+	CU_ASSERT_EQUAL(same_nodes_list(a.same_nodes, loop_now(), &out, &lasting), 0);
+	forwarded_sign(&h, a.pool, set->self[0], "ann");
+	h.mac[0] ^= 1;
+	forward("ann", &h);
+	CU_ASSERT(answered() && !last.proxied);
+	CU_ASSERT_EQUAL(same_nodes_list(a.same_nodes, loop_now(), &out, &lasting), 0);
+	h.mac[0] ^= 1;
+	forward("ann", &h);
+	CU_ASSERT(answered() && last.proxied);
+	CU_ASSERT_EQUAL(same_nodes_list(a.same_nodes, loop_now(), &out, &lasting), 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(str_cstr(&out), "(version 0.0.1, settings)"));
+	/* We tell, signed, and once only. */
+	ask(8, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK && !last.local);
+	CU_ASSERT_STRING_EQUAL(last.config, same_nodes_config(a.same_nodes));
+	memset(&h, 0, sizeof(h));
+	str_copy(h.session_id, sizeof(h.session_id), last.session_id);
+	h.client = last.client;
+	h.ttl = last.ttl;
+	h.time = last.time;
+	str_copy(h.config, sizeof(h.config), last.config);
+	memcpy(h.config_mac, last.target[0].config_mac, sizeof(h.config_mac));
+	CU_ASSERT(forwarded_verify_config(&h, a.pool, last.target[0].host, "jo"));
+	ask(9, AUTH_MECH_PASSWORD, "jo", "secret");
+	CU_ASSERT(answered() && last.verdict == AUTH_VERDICT_OK);
+	CU_ASSERT_STRING_EQUAL(last.config, "");
+	str_fini(&out);
+	end();
+}
+
 /* Words about a client's TLS are believed as the identity beside which they stand is. */
 static void test_tls_words(void)
 {
@@ -2725,6 +2770,7 @@ static const struct unit_case cases[] = {
 	{ "too many conversations", test_too_many },
 	{ "a forwarded identity that is believed, or not", test_hop },
 	{ "words about TLS", test_tls_words },
+	{ "what nodes have", test_configs },
 	{ "whom a refusal blames", test_hop_refused },
 	{ "TLS is required", test_tls_required },
 	{ "TLS behind a front", test_tls_behind_front },

@@ -1714,6 +1714,48 @@ static void test_check(void)
 	str_fini(&out);
 }
 
+/* What is the same for all nodes of a pool, whatever their names are: the file as it was written, not what it means. */
+static void test_same(void)
+{
+	static const char file[] = "imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1143; };\nMIN_UID = 200;\n";
+	static const struct {
+		const char *text;
+		bool same;
+	} t[] = {
+		{ file, true },
+		{ "# a comment\nMIN_UID : 200\n\timapd :\n{ /* here */ PORT = 1143 ADDRESS = \"${PROXY_\" "
+		  "\"HOSTNAME}\" }\n",
+		    true },
+		{ "imapd = { ADDRESS = \"${HOSTNAME}\"; PORT = 1143; };\nMIN_UID = 200;\n", false },
+		{ "imapd = { ADDRESS = \"127.0.0.1\"; PORT = 1143; };\nMIN_UID = 200;\n", false },
+		{ "imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1144; };\nMIN_UID = 200;\n", false },
+		{ "imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = \"1143\"; };\nMIN_UID = 200;\n", false },
+		{ "imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1143; };\n", false },
+		{ "imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1143; };\nMIN_UID = 200; proxy = {};\n", false },
+		{ "imapd = { ADDRESS = \"${PROXY_HOSTNAME}\"; PORT = 1143; MIN_UID = 200; };\n", false },
+	};
+	struct settings_load l;
+	char *want = NULL;
+
+	setenv("PROXY_HOSTNAME", "127.0.0.2", 1);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		struct str errors = STR_INIT, warnings = STR_INIT;
+
+		if (i == 1)
+			setenv("PROXY_HOSTNAME", "127.0.0.3", 1);
+		settings_load_bytes(&l, "t.conf", t[i].text, strlen(t[i].text), &errors, &warnings);
+		if (want == NULL)
+			want = mem_strdup(l.set->same);
+		CU_ASSERT_EQUAL(strlen(l.set->same), 64);
+		CU_ASSERT_EQUAL(strcmp(l.set->same, want) == 0, t[i].same);
+		settings_load_fini(&l);
+		str_fini(&errors);
+		str_fini(&warnings);
+	}
+	unsetenv("PROXY_HOSTNAME");
+	mem_free(&want);
+}
+
 static void tear_down(void)
 {
 	static const char *const names[] = { "userdb", "main.conf", "sub/imapd.conf", "sub/port.conf", "secret",
@@ -1739,6 +1781,6 @@ static const struct unit_case cases[] = { { "defaults", test_defaults }, { "tabl
 	{ "every known name", test_every_known_name }, { "environment", test_environment },
 	{ "same host", test_same_host }, { "include", test_include }, { "pool secret", test_secret },
 	{ "several pool secrets", test_secrets }, { "cut at every byte", test_cut }, { "any order", test_any_order },
-	{ "NUL byte", test_nul }, { "sample", test_sample }, { "check", test_check }, { "tear down", tear_down },
-	{ NULL, NULL } };
+	{ "NUL byte", test_nul }, { "sample", test_sample }, { "check", test_check }, { "the same file", test_same },
+	{ "tear down", tear_down }, { NULL, NULL } };
 UNIT_MAIN("settings", cases)
