@@ -277,11 +277,33 @@ tests_unit_test_starttls_SOURCES = tests/unit/test_starttls.c tests/unit/worker_
 tests_unit_test_starttls_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=certificates_context,--wrap=certificates_by_address,--wrap=log_as
 tests_unit_test_starttls_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(TLS_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_engine
-tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/login_stubs.c tests/unit/login_stubs.h tests/unit/engine_table.h tests/unit/worker_rig.h
+tests_unit_test_engine_SOURCES = tests/unit/test_engine.c tests/unit/login_stubs.c tests/unit/login_stubs.h tests/unit/engine_table.h tests/unit/worker_rig.h tests/unit/fake_time.h
 tests_unit_test_engine_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ev_timer_start,--wrap=ev_timer_stop,--wrap=ev_timer_again,--wrap=clock_ms \
 	-Wl,--wrap=clock_now,--wrap=clock_seconds,--wrap=log_as,--wrap=log_text,--wrap=log_warn,--wrap=log_error,--wrap=net_connect \
 	-Wl,--wrap=certificates_context,--wrap=certificates_by_address
 tests_unit_test_engine_LDADD = $(LOGIN_LIBS) $(CUNIT_LIBS)
+UNIT_TESTS += tests/unit/test_scenarios
+tests_unit_test_scenarios_SOURCES = tests/unit/test_scenarios.c tests/unit/worker_rig.h tests/unit/fake_time.h
+tests_unit_test_scenarios_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=ev_timer_start,--wrap=ev_timer_stop,--wrap=ev_timer_again,--wrap=clock_ms \
+	-Wl,--wrap=clock_now,--wrap=clock_seconds,--wrap=log_as,--wrap=log_text,--wrap=log_warn,--wrap=log_error,--wrap=log_info \
+	-Wl,--wrap=net_connect,--wrap=rnd_bytes
+tests_unit_test_scenarios_LDADD = imapd/libimap.a pop3d/libpop3d.a $(LOGIN_LIBS) $(CUNIT_LIBS)
+EXTRA_DIST += tests/unit/scenarios/README tests/unit/scenarios/all_dead_in_one_budget.txt \
+	tests/unit/scenarios/authd_dies_in_the_login.txt tests/unit/scenarios/behind_the_login.txt \
+	tests/unit/scenarios/both_ends_close.txt tests/unit/scenarios/budget_over_two_answers.txt tests/unit/scenarios/busy_then_next.txt \
+	tests/unit/scenarios/bye_in_the_login.txt tests/unit/scenarios/client_gone_while_failing_over.txt \
+	tests/unit/scenarios/drain_in_the_login.txt tests/unit/scenarios/greeting_in_pieces.txt \
+	tests/unit/scenarios/half_closed_before_its_login.txt tests/unit/scenarios/half_closed_client.txt \
+	tests/unit/scenarios/here_after_all_others.txt tests/unit/scenarios/here_and_spawn_dies.txt \
+	tests/unit/scenarios/here_and_spawn_refuses.txt tests/unit/scenarios/kick_and_the_peers_yes.txt \
+	tests/unit/scenarios/kick_of_a_pending_login.txt tests/unit/scenarios/login_deadline.txt \
+	tests/unit/scenarios/no_authd.txt tests/unit/scenarios/node_stops.txt tests/unit/scenarios/peer_dies_with_many.txt \
+	tests/unit/scenarios/peers_yes_and_reset.txt tests/unit/scenarios/pop3_behind_the_login.txt \
+	tests/unit/scenarios/pop3_peer.txt tests/unit/scenarios/program.txt tests/unit/scenarios/program_and_spawn_dies.txt \
+	tests/unit/scenarios/silent_after_the_login.txt tests/unit/scenarios/starttls_with_bytes_behind.txt tests/unit/scenarios/stop_in_the_delay.txt \
+	tests/unit/scenarios/tls_silent_next_host.txt tests/unit/scenarios/verdict_after_reset.txt \
+	tests/unit/scenarios/verdict_and_reset_at_once.txt tests/unit/scenarios/wrong_at_second_host.txt \
+	tests/unit/scenarios/wrong_password.txt tests/unit/scenarios/wrong_when_asked_again.txt
 
 UNIT_TESTS += tests/unit/test_pop3_session
 tests_unit_test_pop3_session_SOURCES = tests/unit/test_pop3_session.c

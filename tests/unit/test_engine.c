@@ -1,96 +1,13 @@
 /* The engine of a login in its worker: every event in every state. The dialect is the test's own, one word per line;
  * the test plays client, authd, spawn and peer, and sets the clock. An event that the table (engine_table.h) does not
  * list for a state must change nothing there, and send nothing. */
-#include "tests/unit/worker_rig.h"
+#include "tests/unit/fake_time.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 
 #include "lib/tls_ctx.h"
 #include "tests/unit/login_stubs.h"
-
-/* --- time --- */
-
-static double now = 1000;
-static struct {
-	ev_timer *timer;
-	double due;
-} timers[8];
-static unsigned ntimers;
-
-void __wrap_ev_timer_start(struct ev_loop *loop, ev_timer *t);
-void __wrap_ev_timer_stop(struct ev_loop *loop, ev_timer *t);
-void __wrap_ev_timer_again(struct ev_loop *loop, ev_timer *t);
-int64_t __wrap_clock_ms(void);
-double __wrap_clock_now(void);
-uint32_t __wrap_clock_seconds(void);
-
-/* One step a line. */
-/* clang-format off */
-int64_t __wrap_clock_ms(void) { return (int64_t)(now * 1000); }
-double __wrap_clock_now(void) { return now; }
-uint32_t __wrap_clock_seconds(void) { return (uint32_t)now; }
-/* clang-format on */
-
-static void start(ev_timer *t, double after)
-{
-	CU_ASSERT_FATAL(ntimers < ARRAY_LEN(timers));
-	timers[ntimers].timer = t;
-	timers[ntimers++].due = now + after;
-	t->active = 1;
-}
-
-void __wrap_ev_timer_start(struct ev_loop *loop UNUSED, ev_timer *t)
-{
-	if (!ev_is_active(t))
-		start(t, t->at);
-}
-
-void __wrap_ev_timer_stop(struct ev_loop *loop UNUSED, ev_timer *t)
-{
-	for (unsigned i = 0; i < ntimers; i++)
-		if (timers[i].timer == t) {
-			timers[i] = timers[--ntimers];
-			break;
-		}
-	t->active = 0;
-}
-
-void __wrap_ev_timer_again(struct ev_loop *loop, ev_timer *t)
-{
-	__wrap_ev_timer_stop(loop, t);
-	if (t->repeat > 0)
-		start(t, t->repeat);
-}
-
-/* Calls the timer that is due first, if one is by UNTIL. */
-static bool fire(double until)
-{
-	unsigned first = 0;
-	ev_timer *t;
-
-	for (unsigned i = 1; i < ntimers; i++)
-		if (timers[i].due < timers[first].due)
-			first = i;
-	if (ntimers == 0 || timers[first].due > until)
-		return false;
-	t = timers[first].timer;
-	now = MAX(now, timers[first].due);
-	__wrap_ev_timer_again(w->ctx.loop, t);
-	ev_invoke(w->ctx.loop, t, EV_TIMER);
-	turns();
-	return true;
-}
-
-static void pass(double seconds)
-{
-	double until = now + seconds;
-
-	while (fire(until))
-		continue;
-	now = until;
-}
 
 /* --- the log --- */
 
@@ -783,18 +700,6 @@ static const struct event {
 	EVENT(drain), LOSS(stop), LOSS(yields) };
 
 /* --- one login --- */
-
-static unsigned descriptors_now(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned n = 0;
-
-	CU_ASSERT_PTR_NOT_NULL_FATAL(d);
-	while (readdir(d) != NULL)
-		n++;
-	closedir(d);
-	return n;
-}
 
 static unsigned descriptors_before;
 static bool drained;

@@ -5,6 +5,7 @@
 #include "tests/unit/msg_test.h"
 #include "tests/unit/unit.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -94,6 +95,19 @@ static inline void rig_free(void)
 		str_fini(&w->env.greeting[i / LOGIN_GREETINGS][i % LOGIN_GREETINGS]);
 	settings_free(&w->ctx.set);
 	mem_free(&w);
+}
+
+/* Descriptors that are open. */
+static inline unsigned descriptors_now(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(d);
+	while (readdir(d) != NULL)
+		n++;
+	closedir(d);
+	return n;
 }
 
 #endif
