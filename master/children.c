@@ -29,6 +29,7 @@
 #include "master/watchdog.h"
 #include "node/msg_control.h"
 #include "node/msg_channel.h"
+#include "settings/local_server.h"
 
 static struct msgw out;
 
@@ -42,6 +43,11 @@ static const char *const carried[ROLE_COUNT] = {
 	[ROLE_SPAWN] = "open sessions continue; new local ones wait for its successor",
 	[ROLE_KEY] = "open sessions continue; new clients with TLS of that login worker wait for its successor",
 };
+
+/* The same of a spawn that has started programs: none of them outlives it. */
+static const char carried_programs[] =
+    "open sessions continue, but for those of programs (LOCAL_IMAP, LOCAL_POP3), which have ended; new local ones wait "
+    "for its successor";
 
 /* What waits while it is stopped. */
 static const char *const waits[ROLE_COUNT] = {
@@ -59,6 +65,15 @@ static const unsigned settings_for[ROLE_COUNT] = {
 	[ROLE_SPAWN] = SETTINGS_FOR_SPAWN,
 	[ROLE_KEY] = SETTINGS_FOR_KEY,
 };
+
+static const char *what_is_lost(const struct post *p)
+{
+	bool programs = false;
+
+	for (enum protocol protocol = 0; protocol < PROTOCOL_COUNT; protocol++)
+		programs = programs || local_server_of(p->m->set, protocol).kind == LOCAL_SERVER_EXEC;
+	return p->role == ROLE_SPAWN && programs ? carried_programs : carried[p->role];
+}
 
 unsigned children_worker_slots(const struct settings *set)
 {
@@ -363,7 +378,7 @@ static void say_death(const struct child *c, int status)
 	if (asked && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		log_debug("%s (pid %ld) has finished", name, (long)c->pid);
 	else
-		log_error("%s (pid %ld) %s; %s", name, (long)c->pid, how, carried[c->post->role]);
+		log_error("%s (pid %ld) %s; %s", name, (long)c->pid, how, what_is_lost(c->post));
 }
 
 static void unlink_child(struct child *c)
@@ -641,7 +656,7 @@ static struct child *fork_child(struct post *p)
 	c->control = msg_channel_open(m->loop, kept.control, on_message, on_closed, c);
 	logfile_listen(m->loop, kept.log, p->role == ROLE_SPAWN ? LOGFILE_SPAWN : LOGFILE_ROLE,
 	    master_post_name(p, name));
-	logfile_listen(m->loop, kept.err, LOGFILE_STDERR, name);
+	logfile_listen_stderr(m->loop, kept.err, name, pid);
 	if (kept.session_log != -1)
 		logfile_listen(m->loop, kept.session_log, LOGFILE_SESSION, NULL);
 	ev_child_init(&c->watcher, on_exit_of, pid, 1);

@@ -19,8 +19,11 @@
 #include "master/logline.h"
 
 enum { DATAGRAM_MAX = 64 * 1024, SOCKET_BUFFER = 1024 * 1024, BURST = 32 };
-/* Of a role in a minute: a sanitizer's report has some hundred lines. */
+/* Of a role in a minute, and again of all its children that are no session servers: a sanitizer's report has some
+ * hundred lines. */
 enum { STDERR_LINES = 300, STDERR_LINE_MAX = 900, STDERR_BYTES = STDERR_LINES * STDERR_LINE_MAX };
+/* Of one of those children: programs, and what they start. */
+enum { CHILD_LINES = 60, CHILD_BYTES = CHILD_LINES * STDERR_LINE_MAX, CHILDREN_KNOWN = 64 };
 /* Of a role's log in a minute: far more than a busy login worker has to say, and not all that one can write. */
 enum { ROLE_LINES = 1000 * 1000, ROLE_BYTES = 256 << 20 };
 enum { SESSIONS_BURST = 256 };
@@ -34,9 +37,16 @@ struct source {
 	struct source *next;
 	enum logfile_source kind;
 	char name[32];
-	/* Of a role's log, or of a stderr for all but session servers, which have their own. */
-	struct log_allowance allowance;
+	struct log_allowance allowance; /* of a role's log, or its stderr; session servers have their own */
+	pid_t role;                     /* whose stderr it is */
+	struct log_allowance children;  /* that write to the same stderr: all of them */
 };
+
+/* Those that wrote to a stderr last. */
+static struct stderr_child {
+	pid_t pid;
+	struct log_allowance allowance;
+} stderr_children[CHILDREN_KNOWN];
 
 static enum target_kind kind = TARGET_STDERR;
 static char *path;
@@ -227,11 +237,42 @@ static void PRINTF_LIKE(5, 6)
 	write_line(when, &rec, pid, lines);
 }
 
+static struct log_allowance *child_allowance(pid_t pid)
+{
+	struct stderr_child *c = &stderr_children[0];
+
+	for (size_t i = 0; i < ARRAY_LEN(stderr_children); i++) {
+		if (stderr_children[i].pid == pid)
+			return &stderr_children[i].allowance;
+		if (stderr_children[i].allowance.since < c->allowance.since)
+			c = &stderr_children[i];
+	}
+	c->pid = pid;
+	c->allowance = (struct log_allowance){ .max_lines = CHILD_LINES, .max_bytes = CHILD_BYTES };
+	return &c->allowance;
+}
+
+/* PID may write LEN bytes to the stderr of S. *LEFT_OUT: as log_allowance_take(). */
+static bool may_print(struct source *s, pid_t pid, size_t len, unsigned *left_out)
+{
+	struct log_allowance *of_session = log_sessions_allowance(pid);
+	unsigned of_all;
+
+	if (of_session != NULL || pid == s->role)
+		return log_allowance_take(of_session != NULL ? of_session : &s->allowance, len, left_out);
+	if (!log_allowance_take(child_allowance(pid), len, left_out))
+		return false;
+	if (!log_allowance_take(&s->children, len, &of_all)) {
+		s->children.left_out += *left_out; /* to be told with the others */
+		return false;
+	}
+	*left_out += of_all;
+	return true;
+}
+
 /* Logs one write of PID to the stderr of a role. */
 static void write_stderr(struct source *s, const char *p, size_t len, pid_t pid)
 {
-	struct log_allowance *of_session = log_sessions_allowance(pid);
-	struct log_allowance *a = of_session != NULL ? of_session : &s->allowance;
 	time_t now = time(NULL);
 	unsigned lines = 0, left_out;
 	struct tm when;
@@ -241,7 +282,7 @@ static void write_stderr(struct source *s, const char *p, size_t len, pid_t pid)
 		const char *end = memchr(p, '\n', len);
 		size_t n = end != NULL ? (size_t)(end - p) : len, most_of_it = MIN(n, (size_t)STDERR_LINE_MAX);
 
-		if (n != 0 && log_allowance_take(a, most_of_it, &left_out)) {
+		if (n != 0 && may_print(s, pid, most_of_it, &left_out)) {
 			if (left_out != 0)
 				write_of_stderr(s, &when, pid, &lines, "dropped %u more lines", left_out);
 			write_of_stderr(s, &when, pid, &lines, "%.*s", (int)most_of_it, p);
@@ -347,7 +388,7 @@ static void on_readable(struct ev_loop *loop UNUSED, ev_io *io, int revents UNUS
 		forget_ended();
 }
 
-void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source from, const char *name)
+static struct source *add_source(struct ev_loop *loop, int sock, enum logfile_source from, const char *name)
 {
 	struct source *s = mem_alloc(sizeof(*s));
 
@@ -360,6 +401,21 @@ void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source from, co
 	s->next = sources;
 	sources = s;
 	ev_io_start(loop, &s->io);
+	return s;
+}
+
+void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source from, const char *name)
+{
+	add_source(loop, sock, from, name);
+}
+
+void logfile_listen_stderr(struct ev_loop *loop, int sock, const char *name, pid_t role)
+{
+	struct source *s = add_source(loop, sock, LOGFILE_STDERR, name);
+
+	s->role = role;
+	s->children.max_lines = STDERR_LINES;
+	s->children.max_bytes = STDERR_BYTES;
 }
 
 int logfile_pair(int fd[2])

@@ -23,13 +23,15 @@ enum logfile_source {
 	 * log. */
 	LOGFILE_SPAWN,
 	LOGFILE_SESSION, /* session servers, as their log: not trusted (log_sessions.h) */
-	/* A role and its children, as their stderr: what libraries and sanitizers print becomes lines "stderr of NAME:
-	 * ...", which cannot pass for lines of the role, limited to some per minute. */
-	LOGFILE_STDERR
+	LOGFILE_STDERR   /* of logfile_listen_stderr() */
 };
 /* Takes over SOCK, one end of logfile_pair(), and writes what the other end sends, until all who have it have closed
  * it. NAME: of the role, NULL for session servers; it is copied. */
 void logfile_listen(struct ev_loop *loop, int sock, enum logfile_source kind, const char *name);
+/* The same for the stderr of a role, whose process is ROLE, and its children: what libraries, sanitizers and programs
+ * print becomes lines "stderr of NAME: ...", which cannot pass for lines of the role. They are limited: of the role, of
+ * each session server, of each other process, and of all of these together. */
+void logfile_listen_stderr(struct ev_loop *loop, int sock, const char *name, pid_t role);
 /* Makes the pair for one sender: FD[0] for logfile_listen(), FD[1] for the sender. 0, or -1 with errno. */
 int logfile_pair(int fd[2]);
 /* Lines lost since the log last worked; 0 while it works. */

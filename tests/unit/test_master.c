@@ -206,7 +206,7 @@ static void rig_open(struct log_rig *r)
 	r->loop = ev_loop_new(0);
 	logfile_listen(r->loop, r->spawn[0], LOGFILE_SPAWN, NULL);
 	logfile_listen(r->loop, r->session[0], LOGFILE_SESSION, NULL);
-	logfile_listen(r->loop, r->err[0], LOGFILE_STDERR, "spawn");
+	logfile_listen_stderr(r->loop, r->err[0], "spawn", getpid());
 }
 
 /* All that was logged; the caller frees it. */
@@ -378,6 +378,28 @@ static void stderr_of_one_session_leaves_room_for_others(void)
 	text = rig_read(&r);
 	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: LOGIN.FAILED, user.eve\n"), LOG_SESSION_LINES);
 	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: the report of another, user.eve\n"), 1);
+	mem_free(&text);
+	rig_close(&r);
+}
+
+/* Programs that print without end leave room for the role, and for each other. */
+static void stderr_of_programs_leaves_room(void)
+{
+	struct log_rig r;
+	char *text;
+
+	rig_open(&r);
+	for (int i = 0; i < 3; i++)
+		rig_fork(&r, r.err[1], "chatter\n", 1000);
+	rig_fork(&r, r.err[1], "another one\n", 3);
+	for (int i = 0; i < 10; i++)
+		rig_fork(&r, r.err[1], "and more\n", 1000);
+	rig_send(&r, r.err[1], "the report of spawn\n");
+	text = rig_read(&r);
+	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: chatter\n"), 3 * 60);
+	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: another one\n"), 3);
+	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: and more\n"), 300 - 3 * 60 - 3);
+	CU_ASSERT_EQUAL(count_of(text, "stderr of spawn: the report of spawn\n"), 1);
 	mem_free(&text);
 	rig_close(&r);
 }
@@ -669,6 +691,7 @@ static const struct unit_case cases[] = {
 	{ "a role does not log without end", a_role_does_not_log_without_end },
 	{ "lines of a session are short, and bounded in bytes", lines_of_a_session_are_short_and_bounded_in_bytes },
 	{ "stderr of one session leaves room for others", stderr_of_one_session_leaves_room_for_others },
+	{ "stderr of programs leaves room for the role", stderr_of_programs_leaves_room },
 	{ "who has logged its end is no session any more", who_has_logged_its_end_is_no_session_any_more },
 	{ "whose end was reported is no session any more", whose_end_was_reported_is_no_session_any_more },
 	{ "lines of a full disk are counted", lines_of_a_full_disk_are_counted },
