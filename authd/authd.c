@@ -321,6 +321,10 @@ static void on_spawn(struct chan *c, struct msgr *r, int fd, void *arg)
 		if (!sessions_have(a, r, NULL))
 			log_error("bad message %u from spawn", r->type);
 		return;
+	case SESSION_PROGRAM:
+		if (!sessions_program(a, r))
+			log_error("bad message %u from spawn", r->type);
+		return;
 	case SESSIONS_TOLD:
 		stop_awaiting_spawn(a);
 		return;
@@ -342,6 +346,7 @@ static void new_spawn(struct authd *a, uint64_t generation, int sock)
 	if (a->spawn != NULL)
 		chan_drain(a->spawn); /* what it started and ended before it died */
 	chan_free(&a->spawn);
+	sessions_programs_lost(a);
 	a->spawn = msg_channel_open(a->ctx.loop, sock, on_spawn, on_spawn_gone, a);
 	sessions_adopt(a);
 }

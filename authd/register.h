@@ -12,7 +12,7 @@
 
 enum register_owner {
 	OWNER_WORKER, /* a login or relay of a worker */
-	OWNER_SPAWN   /* a session server */
+	OWNER_SPAWN   /* a session server, or a program that goes on when its session is over */
 };
 
 /* A login that is pending at a peer. */
@@ -34,9 +34,10 @@ struct reg_session {
 	struct reg_account *account, *account_there;
 	struct reg_pending *pending; /* while the login is pending at a peer; else NULL */
 	struct net_addr client;
-	uint32_t pid;            /* OWNER_SPAWN */
+	uint32_t pid;            /* OWNER_SPAWN, or of the program */
 	uint32_t start;          /* unix seconds */
 	uint8_t owner, protocol; /* enum register_owner, enum protocol */
+	bool program;            /* spawn has a program for it, which has not ended: it counts as long */
 	char user[];
 };
 

@@ -49,6 +49,15 @@ static void drop(struct reg *reg, struct reg_session *s)
 	reg_remove(reg, s);
 }
 
+/* The worker that owns S has no more to do with it. */
+static void leave(struct reg *reg, struct reg_session *s)
+{
+	if (s->program)
+		disown(s);
+	else
+		drop(reg, s);
+}
+
 /* --- what owners report --- */
 
 /* Why the session of M, which we did not grant to W, is not counted; NULL: it is. */
@@ -61,6 +70,13 @@ static const char *not_counted(const struct authd_worker *w, const struct sessio
 	if (!sessions_room(w, m->user))
 		return "more sessions than a worker can have";
 	return NULL;
+}
+
+/* Spawn has told of S first: a program serves it, and its worker has the client, as M says. */
+static bool is_of_program(const struct reg_session *s, const struct session_have *m)
+{
+	return s->program && owner(s) == NULL && s->protocol == m->protocol && strcmp(s->user, m->user) == 0 &&
+	    net_addr_same_ip(&s->client, &m->client);
 }
 
 static void log_not_counted(struct authd_worker *w, const char *why)
@@ -78,9 +94,9 @@ bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w)
 
 	if (!session_have_read(r, &m))
 		return false;
-	if ((s = reg_find(a->reg, m.session)) != NULL && w != NULL)
+	if ((s = reg_find(a->reg, m.session)) != NULL && w != NULL && !is_of_program(s, &m))
 		return owner(s) == w;
-	if (s == NULL && w != NULL && (why = not_counted(w, &m)) != NULL) {
+	if (w != NULL && (why = not_counted(w, &m)) != NULL) {
 		log_not_counted(w, why);
 		return true;
 	}
@@ -93,6 +109,23 @@ bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w)
 		return true;
 	}
 	s->owner = OWNER_SPAWN;
+	s->pid = m.pid;
+	reg_set_ticket(s, NULL);
+	return true;
+}
+
+bool sessions_program(struct authd *a, struct msgr *r)
+{
+	struct session_have m;
+	struct reg_session *s;
+
+	if (!session_have_read(r, &m))
+		return false;
+	/* Its worker may have told its end already, or has not told of it yet. */
+	if ((s = reg_find(a->reg, m.session)) == NULL &&
+	    (s = reg_add(a->reg, m.session, m.protocol, &m.client, m.user, (uint32_t)time(NULL))) != NULL)
+		disown(s);
+	s->program = true;
 	s->pid = m.pid;
 	reg_set_ticket(s, NULL);
 	return true;
@@ -115,21 +148,43 @@ void sessions_end(struct authd_worker *w, uint64_t id)
 	if (s == NULL || owner(s) != w)
 		return;
 	void_ticket(w->a, s);
-	drop(w->a->reg, s);
+	leave(w->a->reg, s);
+}
+
+/* S has no program any more. */
+static void end_program(struct reg *reg, struct reg_session *s)
+{
+	s->program = false;
+	s->pid = 0;
+	if (owner(s) == NULL)
+		drop(reg, s);
 }
 
 void sessions_ended(struct authd *a, uint64_t id)
 {
 	struct reg_session *s = reg_find(a->reg, id);
 
-	if (s != NULL)
+	if (s != NULL && s->program)
+		end_program(a->reg, s);
+	else if (s != NULL)
 		drop(a->reg, s);
+}
+
+static void lose_program(struct reg *reg, struct reg_session *s, void *arg UNUSED)
+{
+	if (s->program)
+		end_program(reg, s);
+}
+
+void sessions_programs_lost(struct authd *a)
+{
+	reg_each(a->reg, lose_program, NULL);
 }
 
 static void drop_of_worker(struct reg *reg, struct reg_session *s, void *arg)
 {
 	if (owner(s) == arg)
-		drop(reg, s);
+		leave(reg, s);
 }
 
 void sessions_drop(struct authd_worker *w)

@@ -17,10 +17,16 @@ enum {
 bool sessions_room(const struct authd_worker *w, const char *name);
 /* The new session S is W's. */
 void sessions_own(struct reg_session *s, struct authd_worker *w);
-/* SESSION_HAVE from W, or from spawn (W is NULL): the rest of R. What exceeds a worker's room, or cannot be its
- * session, is logged and not kept, and so does not count for limits. False: a bad message, or another's session. */
+/* SESSION_HAVE from W, or from spawn (W is NULL): the rest of R. A session may be told twice. What exceeds a worker's
+ * room, or cannot be its session, is logged and not kept, and so does not count for limits. False: a bad message, or
+ * another's session. */
 bool sessions_have(struct authd *a, struct msgr *r, struct authd_worker *w);
-/* W says that session ID is over; nothing happens unless it is W's. An unused ticket becomes void. */
+/* SESSION_PROGRAM from spawn: the rest of R. False: a bad message. */
+bool sessions_program(struct authd *a, struct msgr *r);
+/* The spawn that had them is gone, and its programs with it. */
+void sessions_programs_lost(struct authd *a);
+/* W says that session ID is over; nothing happens unless it is W's. An unused ticket becomes void. One with a program
+ * counts until that has ended. */
 void sessions_end(struct authd_worker *w, uint64_t id);
 /* The same, reported by spawn. */
 void sessions_ended(struct authd *a, uint64_t id);

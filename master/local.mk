@@ -3,6 +3,7 @@
 noinst_LIBRARIES += master/libspawn.a
 master_libspawn_a_SOURCES = \
 	master/sandbox.c master/sandbox.h \
+	master/keeper.c master/keeper.h \
 	master/kick.c master/kick.h \
 	master/servers.c master/servers.h \
 	master/figures.c master/figures.h \

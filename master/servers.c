@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/program.h"
+#include "master/keeper.h"
 #include "master/kick.h"
 #include "master/log_sessions.h"
 #include "master/programs.h"
@@ -151,24 +152,55 @@ static void on_ask_all(struct ev_loop *loop UNUSED, ev_timer *w UNUSED, int reve
 		;
 }
 
+/* Of a program the process is its keeper (master/keeper.h), which kills all of the family. One that does not, because
+ * somebody has stopped it, is killed when it is asked for again. */
+static void signal_program(struct server *s, int sig)
+{
+	if (sig != SIGKILL) {
+		kill(s->pid, KEEPER_ASK);
+	} else if (!s->killed) {
+		s->killed = true;
+		kill(s->pid, KEEPER_KILL);
+	} else {
+		kill(s->pid, SIGKILL);
+	}
+}
+
 static void signal_server(struct server *s, int sig)
 {
 	s->end_signal = sig == SIGKILL && s->end_signal != 0 ? s->end_signal : sig;
 	if (s->watch == SERVER_PIDFD)
 		syscall(SYS_pidfd_send_signal, s->pidfd.fd, sig, NULL, 0);
-	else if (!s->program || kill(-s->pid, sig) != 0) /* a program has a group, but for its first moment */
-		kill(s->pid, sig);                       /* a child is not yet reaped, so the number is still its own */
+	else if (s->program)
+		signal_program(s, sig);
+	else
+		kill(s->pid, sig); /* a child is not yet reaped, so the number is still its own */
 }
 
+static void wait_for_end(struct server *s)
+{
+	ev_timer_set(&s->grace, KICK_GRACE, 0.);
+	ev_timer_start(servers.loop, &s->grace);
+}
+
+/* A program whose client is gone sees the end of its input: it may be in the middle of what the client had asked for.
+ * One that overlooks that is asked to end, and killed if it does not. */
 static void on_grace(struct ev_loop *loop UNUSED, ev_timer *w, int revents UNUSED)
 {
 	struct server *s = w->data;
 	char user[256];
 
+	if (!s->asked) {
+		s->asked = true;
+		signal_server(s, SIGTERM);
+		wait_for_end(s);
+		return;
+	}
 	log_warn("the program of LOCAL_%s that served %s (process %d) did not end within %d s of its client; killing "
 	         "it",
-	    protocols[s->protocol].title, log_clean(user, sizeof(user), s->user), (int)s->pid, KICK_GRACE);
+	    protocols[s->protocol].title, log_clean(user, sizeof(user), s->user), (int)s->pid, 2 * KICK_GRACE);
 	signal_server(s, SIGKILL);
+	wait_for_end(s); /* its keeper may have been stopped */
 }
 
 static void on_alone(pid_t pid, uint32_t session)
@@ -178,8 +210,7 @@ static void on_alone(pid_t pid, uint32_t session)
 	HASH_FIND(hh, servers.by_pid, &pid, sizeof(pid), s);
 	if (s == NULL || !s->program || (uint32_t)s->session != session)
 		return;
-	signal_server(s, SIGTERM);
-	ev_timer_start(servers.loop, &s->grace);
+	wait_for_end(s);
 }
 
 void servers_init(struct ev_loop *loop, servers_ended_fn *ended, servers_child_fn *in_child)
@@ -232,7 +263,7 @@ static struct server *add_server(pid_t pid, uint64_t session, enum protocol prot
 	s->protocol = protocol;
 	s->user = mem_strdup(user);
 	s->client = *client;
-	ev_timer_init(&s->grace, on_grace, KICK_GRACE, 0.);
+	ev_init(&s->grace, on_grace);
 	s->grace.data = s;
 	s->next = servers.first;
 	s->self = &servers.first;

@@ -34,7 +34,9 @@ struct server {
 	UT_hash_handle hh; /* by pid */
 	ev_io pidfd;
 	ev_timer poll;
-	ev_timer grace; /* of a program that is to end: until it is killed */
+	ev_timer grace; /* of a program without its client: until it is asked to end, then until it is killed */
+	bool asked;     /* it was, by that timer */
+	bool killed;    /* its keeper was told to kill it */
 	int end_signal; /* the signal by which we asked it to end; 0: none */
 	uint32_t kick;  /* the kick that waits for its end, or 0 */
 };

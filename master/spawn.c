@@ -56,12 +56,11 @@ static void send_authd(void)
 		log_error("lost a message to authd; its session counts may be wrong until authd restarts");
 }
 
-/* The session of a program is its login worker's. */
+/* The session of a program is its login worker's, too. */
 static void tell_have(const struct server *s)
 {
-	if (s->program)
-		return;
-	session_have_write(&out, s->session, s->protocol, &s->client, s->user, (uint32_t)s->pid);
+	(s->program ? session_program_write : session_have_write)(&out, s->session, s->protocol, &s->client, s->user,
+	    (uint32_t)s->pid);
 	send_authd();
 }
 
@@ -405,8 +404,7 @@ static void on_orphaned(struct role_ctx *ctx UNUSED)
 
 static void on_ended(const struct server *s)
 {
-	if (!s->program)
-		tell_end(s->session);
+	tell_end(s->session);
 	kick_ended(s);
 	leave_if_done();
 }

@@ -17,6 +17,7 @@
 #include "lib/mem.h"
 #include "lib/net.h"
 #include "lib/num.h"
+#include "master/keeper.h"
 #include "master/sandbox.h"
 #include "master/spawn.h"
 #include "settings/local_server.h"
@@ -254,15 +255,6 @@ static void keep_for_program(int client)
 			close(fd);
 }
 
-/* A program that no spawn watches would be ended by nobody. After the change of user, which forgets it. */
-static void end_with_spawn(void)
-{
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0)
-		die_errno("cannot tie a program to spawn");
-	if (getppid() != spawn_pid)
-		_exit(1);
-}
-
 void spawn_program(const struct ticket *tk, const struct handoff *h, const struct settings *set)
 {
 	const struct local_server server = local_server_of(set, tk->grant.protocol);
@@ -277,7 +269,7 @@ void spawn_program(const struct ticket *tk, const struct handoff *h, const struc
 	setsid(); /* not the terminal of who started the node */
 	keep_for_program(h->fd);
 	become_user(a->uid, a->gid);
-	end_with_spawn();
+	keeper_begin(spawn_pid); /* after the change of user, which forgets what ties a process to its parent */
 	set_limits();
 	if (chdir(a->home) != 0 && chdir("/") != 0)
 		die_errno("cannot change to /");

@@ -55,7 +55,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 19 };
+enum { MSG_CHANNEL_VERSION = 20 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -145,6 +145,9 @@ enum msg_type {
 	SESSION_ADOPT, /* a session server of the spawn that died, for its successor to watch (pidfd) */
 	/* spawn -> authd */
 	SESSIONS_TOLD, /* no fields: those of SESSION_HAVE for a new authd were all */
+	/* As SESSION_HAVE, of a program that serves a login worker's session: that is over when the worker has told its
+	 * end, and spawn that of the program. */
+	SESSION_PROGRAM,
 
 	/* worker -> spawn: node/msg_ticket.h. A bad message ends that worker (CTL_UNFIT) */
 	HANDOFF = 96, /* with the client's descriptor, if the server is to have it */

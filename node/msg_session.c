@@ -39,6 +39,13 @@ void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol
 	write_have(w, session, protocol, client, user, pid);
 }
 
+void session_program_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user, uint32_t pid)
+{
+	msgw_begin(w, SESSION_PROGRAM);
+	write_have(w, session, protocol, client, user, pid);
+}
+
 bool session_have_read(struct msgr *r, struct session_have *m)
 {
 	read_have(r, m);

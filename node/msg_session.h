@@ -26,6 +26,9 @@ struct session_have {
 void session_have_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
     const char *user, uint32_t pid);
 bool session_have_read(struct msgr *r, struct session_have *m);
+/* SESSION_PROGRAM: the same fields. */
+void session_program_write(struct msgw *w, uint64_t session, enum protocol protocol, const struct net_addr *client,
+    const char *user, uint32_t pid);
 
 /* SESSION_ADOPT, from authd to a new spawn: a session server of the one that died. */
 struct session_adopt {

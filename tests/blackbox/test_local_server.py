@@ -371,14 +371,72 @@ def test_program_overlooks_its_end(make_pool, open_folder):
         assert node.tool("kick", USER).returncode == 0
         assert c.is_closed()
     wait_for("it goes on", lambda: len(running(nap)) == 2)
+    counted = node.status()["counts"]["sessions_imap"]
+    assert counted == 1 or not running(path), "it counts as long as it runs"
     node.wait_log(rf"the program of LOCAL_IMAP that served {USER} \(process \d+\) did not end within \d+ s of its client; killing", mark)
     wait_for("all of it is gone", lambda: not running(path, nap))
+    wait_for("it counts no more", lambda: node.status()["counts"]["sessions_imap"] == 0)
     with Imap(HERE, p.imap_port) as c:
         assert c.login(USER, f"secret-{USER}").ok
         node.expect_dirty = True
         os.kill(node.pids("spawn")[0], signal.SIGKILL)
         assert c.is_closed()
     wait_for("it has not outlived spawn", lambda: not running(path))
+    line = node.wait_log(r"spawn \(pid \d+\) .*signal 9")
+    assert "but for those of programs (LOCAL_IMAP, LOCAL_POP3), which have ended" in line
+    wait_for("none counts any more", lambda: node.status()["counts"]["sessions_imap"] == 0)
+
+
+def test_program_finishes(make_pool, open_folder):
+    """When its client is gone it reads the end, and is not ended in the middle of what it does."""
+    path = script(open_folder, ECHO + "sleep 2; echo finished > done\n")  # in its home folder
+    p = make_pool(nodes=1, settings={"imapd": {"LOCAL_IMAP": f"exec:{path}"}}, accounts=[Account(USER)])
+    done = os.path.join(p.accounts[USER].home, "done")
+    with Imap(HERE, p.imap_port) as c:
+        assert c.login(USER, f"secret-{USER}").ok
+        c.send(b"a NOOP\r\n")
+    wait_for("it has finished", lambda: os.path.exists(done))
+    wait_for("its session is over", lambda: p.nodes[0].status()["counts"]["sessions_imap"] == 0)
+
+
+def test_program_double_fork(make_pool, open_folder):
+    """What leaves its family is counted with it, and ended with it, and by the end of spawn."""
+    nap = f"sleep {200000 + os.getpid()}"
+    path = script(open_folder, ECHO + f"setsid sh -c 'trap \"\" TERM HUP; setsid {nap} </dev/null >/dev/null 2>&1 & exec true'\n")
+    p = make_pool(nodes=1, settings={"imapd": {"LOCAL_IMAP": f"exec:{path}"}}, accounts=[Account(USER)])
+    node = p.nodes[0]
+
+    def running():
+        return [pid for pid in os.listdir("/proc") if pid.isdigit() and cmdline(pid).rstrip().endswith(nap) and "sh -c" not in cmdline(pid)]
+    with Imap(HERE, p.imap_port) as c:
+        assert c.login(USER, f"secret-{USER}").ok
+    wait_for("its grandchild runs", running)
+    wait_for("the login worker's session is over", lambda: node.status()["counts"]["proxied_imap"] == 0)
+    counted = node.status()["counts"]["sessions_imap"]
+    assert counted == 1 or not running()
+    node.stop()
+    wait_for("all of it is gone", lambda: not running())
+
+
+def test_program_and_authd(make_pool, open_folder):
+    """A new authd hears of the session from its worker and from spawn, whoever is first: it counts once, and goes on."""
+    path = script(open_folder, ECHO)
+    p = make_pool(nodes=1, settings={"imapd": {"LOCAL_IMAP": f"exec:{path}"}}, accounts=[Account(USER)])
+    node, mark = p.nodes[0], p.nodes[0].log_mark()
+    with Imap(HERE, p.imap_port) as c:
+        assert c.login(USER, f"secret-{USER}").ok
+        for _ in range(3):
+            node.expect_dirty = True
+            old = node.pids("authd")[0]
+            os.kill(old, signal.SIGKILL)
+            wait_for("there is another authd", lambda: node.pids("authd") not in ([], [old]))
+            with Imap(HERE, p.imap_port) as d:
+                assert d.login(USER, f"secret-{USER}").ok
+                wait_for("both count", lambda: node.status()["counts"]["sessions_imap"] == 2)
+            wait_for("one counts", lambda: node.status()["counts"]["sessions_imap"] == 1)
+            assert c.ok("NOOP")
+    assert "bad message" not in node.log()[mark:]
+    wait_for("none counts", lambda: node.status()["counts"]["sessions_imap"] == 0)
 
 
 def test_program_pop3(make_pool, open_folder):

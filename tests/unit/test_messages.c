@@ -181,6 +181,8 @@ static void test_cut(void)
 	check(SESSION_END, read_end, "SESSION_END");
 	session_have_write(&w, 5, PROTOCOL_POP3, &addr, "u@example.com", 77);
 	check(SESSION_HAVE, read_have, "SESSION_HAVE");
+	session_program_write(&w, 5, PROTOCOL_POP3, &addr, "u@example.com", 77);
+	check(SESSION_PROGRAM, read_have, "SESSION_PROGRAM");
 	session_adopt_write(&w, 5, PROTOCOL_POP3, &addr, "u@example.com", 77, 1000);
 	check(SESSION_ADOPT, read_adopt, "SESSION_ADOPT");
 	session_arrived_write(&w, 5, 1, 700);

@@ -2416,6 +2416,68 @@ static void test_claimed_sessions(void)
 	end();
 }
 
+/* Spawn has told of the program of session ID. */
+static bool has_program(uint64_t id, const char *user)
+{
+	static struct msgw m;
+	struct net_addr client;
+	struct msgr r;
+
+	CU_ASSERT_TRUE_FATAL(net_addr_parse(&client, "192.0.2.1", 1));
+	session_program_write(&m, id, PROTOCOL_IMAP, &client, user, 77);
+	msgr_begin(&r, m.buf, m.len - 1);
+	CU_ASSERT_FALSE(sessions_program(&a, &r));
+	msgr_begin(&r, m.buf, m.len);
+	return sessions_program(&a, &r);
+}
+
+/* A session that a program serves is its worker's, and counts until both have ended, whatever comes first; a new authd
+ * hears of it twice, in any order. */
+static void test_sessions_of_programs(void)
+{
+	struct authd_worker other = { .a = &a };
+
+	begin();
+	for (int spawn_first = 0; spawn_first < 2; spawn_first++)
+		for (int program_ends_first = 0; program_ends_first < 2; program_ends_first++) {
+			CU_ASSERT(spawn_first ? has_program(1, "ann") : has(&w, 1, "ann", "192.0.2.1"));
+			CU_ASSERT(spawn_first ? has(&w, 1, "ann", "192.0.2.1") : has_program(1, "ann"));
+			CU_ASSERT(has(&w, 1, "ann", "192.0.2.1") && has_program(1, "ann"));
+			CU_ASSERT_FALSE(has(&other, 1, "ann", "192.0.2.1"));
+			CU_ASSERT_EQUAL(w.session_bytes, reg_session_bytes("ann"));
+			if (program_ends_first)
+				sessions_ended(&a, 1);
+			else
+				sessions_end(&w, 1);
+			CU_ASSERT_EQUAL(reg_count_account(a.reg, PROTOCOL_IMAP, NULL, "ann"), 1);
+			CU_ASSERT_EQUAL(w.session_bytes, program_ends_first ? reg_session_bytes("ann") : 0);
+			if (program_ends_first)
+				sessions_end(&w, 1);
+			else
+				sessions_ended(&a, 1);
+			CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 0);
+			CU_ASSERT_EQUAL(w.session_bytes, 0);
+		}
+	/* The worker's end of a session whose program is told later; one of another account is not the worker's. */
+	CU_ASSERT(has_program(2, "ann"));
+	CU_ASSERT_FALSE(has(&w, 2, "jo", "192.0.2.1"));
+	CU_ASSERT_FALSE(has(&w, 2, "ann", "192.0.2.2"));
+	sessions_end(&w, 2);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	sessions_ended(&a, 2);
+	/* A worker dies, then the program; spawn dies, and all its programs with it. */
+	CU_ASSERT(has(&w, 3, "ann", "192.0.2.1") && has_program(3, "ann"));
+	sessions_drop(&w);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	CU_ASSERT(has(&w, 4, "ann", "192.0.2.1") && has_program(4, "ann"));
+	sessions_programs_lost(&a);
+	CU_ASSERT_PTR_NULL(reg_find(a.reg, 3));
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 1);
+	sessions_end(&w, 4);
+	CU_ASSERT_EQUAL(reg_count(a.reg, PROTOCOL_IMAP), 0);
+	end();
+}
+
 /* A session that spawn reports no longer belongs to a worker. */
 static void test_sessions_of_spawn(void)
 {
@@ -2801,6 +2863,7 @@ static const struct unit_case cases[] = {
 	{ "a worker that asks without end", test_too_many_requests },
 	{ "a worker with sessions without end", test_too_many_sessions },
 	{ "claimed sessions", test_claimed_sessions },
+	{ "sessions of programs", test_sessions_of_programs },
 	{ "sessions of spawn", test_sessions_of_spawn },
 	{ "any events in any order", test_random },
 	{ NULL, NULL },

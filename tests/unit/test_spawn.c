@@ -304,14 +304,14 @@ static void expect_reply(unsigned n, bool started)
 	CU_ASSERT(msgr_end(&r));
 }
 
-static pid_t expect_pid(unsigned n)
+static pid_t expect_process(enum msg_type type, unsigned n)
 {
 	struct net_addr client;
 	char user[ACCOUNT_NAME_MAX];
 	struct msgr r;
 	pid_t pid;
 
-	expect(authd, SESSION_HAVE, &r);
+	expect(authd, type, &r);
 	CU_ASSERT_EQUAL(msgr_u64(&r), n);
 	msgr_u8(&r);
 	net_addr_read(&r, &client);
@@ -319,6 +319,11 @@ static pid_t expect_pid(unsigned n)
 	pid = (pid_t)msgr_u32(&r);
 	CU_ASSERT(msgr_end(&r));
 	return pid;
+}
+
+static pid_t expect_pid(unsigned n)
+{
+	return expect_process(SESSION_HAVE, n);
 }
 
 static void expect_end(unsigned n)
@@ -596,6 +601,8 @@ static void test_program(void)
 	CU_ASSERT_NOT_EQUAL_FATAL(stream, -1);
 	CU_ASSERT(program_has(stream, "\nUTF8=UTF8\n"));
 	close(stream);
+	expect_process(SESSION_PROGRAM, 1);
+	expect_end(1);
 	for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
 		context = bad[i];
 		send_ticket(2 + i, GENERATION, user_uid);
@@ -614,13 +621,14 @@ static void test_program(void)
 	program = NULL;
 }
 
-/* A program that overlooks that the worker has closed its stream is asked to end; spawn keeps no descriptor of it. */
+/* A program that overlooks that the worker has closed its stream is asked to end after a while; spawn keeps no
+ * descriptor of it. */
 static void test_program_alone(void)
 {
 	static uint8_t buf[MSG_SIZE_MAX];
 	char rows[256];
 	struct msgr r;
-	int stream, tries = 500;
+	int stream, tries = 3000;
 
 	program = "exec:/bin/sleep 1000";
 	start_spawn();
@@ -638,6 +646,8 @@ static void test_program_alone(void)
 		query("status", "", rows, sizeof(rows));
 	} while (strstr(rows, "local_pop3=0") == NULL && --tries > 0);
 	CU_ASSERT(tries > 0);
+	expect_process(SESSION_PROGRAM, 1);
+	expect_end(1);
 	end_spawn();
 	program = NULL;
 }
