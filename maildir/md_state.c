@@ -33,8 +33,8 @@ _Static_assert(sizeof(struct header) == MD_STATE_HEADER_BYTES, "the header's len
 struct block {
 	uint32_t magic, n; /* entries */
 	uint64_t highest;
-	uint32_t uidnext, zero;
-	uint64_t sum; /* of what is before it, and of the entries */
+	uint32_t uidnext, head_sum; /* of what is before it: how long a block is can be believed without its end */
+	uint64_t sum;               /* of what is before it, and of the entries */
 };
 
 void md_state_drop_file(struct md_state *s)
@@ -171,6 +171,11 @@ static uint64_t header_sum(const struct header *h)
 	return md_cache_sum(MAGIC, h->id, sizeof(*h) - offsetof(struct header, id));
 }
 
+static uint32_t head_sum(const struct block *b)
+{
+	return (uint32_t)md_cache_sum(BLOCK_MAGIC, b, offsetof(struct block, head_sum));
+}
+
 static uint64_t block_sum(const struct block *b, const void *entries, size_t len)
 {
 	return md_cache_sum(md_cache_sum(BLOCK_MAGIC, b, offsetof(struct block, sum)), entries, len);
@@ -200,6 +205,7 @@ static size_t seal_block(char *p, size_t len)
 	memcpy(&b, p, sizeof(b));
 	b.magic = BLOCK_MAGIC;
 	b.n = (uint32_t)MIN((size_t)b.n, (len - sizeof(b)) / sizeof(struct md_state_entry));
+	b.head_sum = head_sum(&b);
 	b.sum = block_sum(&b, p + sizeof(b), b.n * sizeof(struct md_state_entry));
 	memcpy(p, &b, sizeof(b));
 	return sizeof(b) + b.n * sizeof(struct md_state_entry);
@@ -256,9 +262,27 @@ static bool take_block(const struct md_state *s, const char *p, size_t len, stru
 	if (len < sizeof(*b))
 		return false;
 	memcpy(b, p, sizeof(*b));
-	return b->magic == BLOCK_MAGIC && b->zero == 0 && b->n <= (len - sizeof(*b)) / sizeof(struct md_state_entry) &&
+	return b->magic == BLOCK_MAGIC && b->head_sum == head_sum(b) &&
+	    b->n <= (len - sizeof(*b)) / sizeof(struct md_state_entry) &&
 	    b->sum == block_sum(b, p + sizeof(*b), b->n * sizeof(struct md_state_entry)) &&
 	    b->highest <= MD_STATE_MODSEQ_MAX && b->highest >= s->floor && b->uidnext >= s->uidnext;
+}
+
+/* Whether the LEN bytes at P, after the last whole block, are what is left of a record whose writer ended in the middle
+ * of it: then nobody was told of it. */
+static bool is_torn(const char *p, size_t len)
+{
+	struct block b;
+
+	if (len < sizeof(b))
+		return true;
+	memcpy(&b, p, sizeof(b));
+	if (b.magic == BLOCK_MAGIC && b.head_sum == head_sum(&b))
+		return b.n > (len - sizeof(b)) / sizeof(struct md_state_entry);
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != '\0')
+			return false;
+	return true; /* the file had become longer, but got no bytes */
 }
 
 bool md_state_parse_bytes(struct md_state *s, const char *p, size_t len, bool more)
@@ -268,6 +292,7 @@ bool md_state_parse_bytes(struct md_state *s, const char *p, size_t len, bool mo
 	struct block b;
 	bool ok = true;
 
+	s->torn = 0;
 	if (!more) {
 		if (!take_header(s, p, len))
 			return false;
@@ -277,8 +302,11 @@ bool md_state_parse_bytes(struct md_state *s, const char *p, size_t len, bool mo
 	all = mem_array(len / sizeof(struct md_state_entry), sizeof(*all));
 	while (ok && at < len) {
 		ok = take_block(s, p + at, len - at, &b);
-		if (!ok)
+		if (!ok) {
+			ok = (more || at > sizeof(struct header)) && is_torn(p + at, len - at);
+			s->torn = ok ? len - at : 0;
 			break;
+		}
 		at += sizeof(b);
 		s->highest = MAX(s->highest, b.highest);
 		s->uidnext = b.uidnext;
@@ -304,7 +332,7 @@ static void note_file(struct md_state *s, int fd, const struct stat *st)
 	s->fd = fd;
 	s->dev = st->st_dev;
 	s->ino = st->st_ino;
-	s->size = (uint64_t)st->st_size;
+	s->size = (uint64_t)st->st_size - s->torn;
 }
 
 static bool is_same_file(const struct md_state *s, const struct stat *st)
@@ -436,6 +464,7 @@ enum md_err md_state_write(struct md_root *r, int dirfd, const char *folder, str
 		rnd_bytes(s->id, sizeof(s->id));
 	drop_oldest(s);
 	md_state_format(s, &text);
+	s->torn = 0;
 	if (text.len > MD_STATE_FILE_MAX)
 		e = md_fail(r, MD_LIMIT, 0, "folder %s has too many messages for " MD_STATE_FILE,
 		    md_folder_text(folder));
@@ -456,11 +485,13 @@ static int append(int dirfd, const struct md_state *s, const struct str *text)
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &st) == 0 && is_same_file(s, &st) && s->size == (uint64_t)st.st_size) {
-		if (fd_write_all(fd, text->data, text->len) && fdatasync(fd) == 0)
-			return close(fd);
+		if (fd_write_all(fd, text->data, text->len) && fdatasync(fd) == 0) {
+			close(fd); /* it is on disk, whatever that says */
+			return 0;
+		}
 		err = errno;
 		if (ftruncate(fd, (off_t)s->size) != 0)
-			log_debug("cannot cut " MD_STATE_FILE); /* then it is damaged, and begins anew */
+			log_debug("cannot cut " MD_STATE_FILE); /* then its end is torn, or counts */
 	} else {
 		err = ESTALE;
 	}
@@ -508,7 +539,7 @@ enum md_err md_state_add(struct md_root *r, int dirfd, const char *folder, struc
 
 	for (size_t i = 0; i < n; i++)
 		gone += e[i].look == MD_STATE_GONE;
-	if (gone > 2 * MD_STATE_GONE_MAX || s->size + n * sizeof(*e) > WASTE_MIN + 2 * bytes)
+	if (s->torn != 0 || gone > 2 * MD_STATE_GONE_MAX || s->size + n * sizeof(*e) > WASTE_MIN + 2 * bytes)
 		return add_anew(r, dirfd, folder, s, e, n, modseq, uidnext);
 	format_block(e, n, modseq, MAX(uidnext, s->uidnext), &text);
 	seal_block(text.data, text.len);

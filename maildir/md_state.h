@@ -5,8 +5,10 @@
  *
  * The file is a header and blocks, each with a checksum. A block has any number of entries; of two with the same UID
  * the later counts. A record is one more block in one write, synced before anybody is told; when most of the file is
- * out of date it is written anew through tmp/, synced with its folder. It is changed under the folder's lock only. Mode
- * 0600; wiped, renamed and copied with the folder. Numbers are in the machine's byte order: another's is damaged.
+ * out of date it is written anew through tmp/, synced with its folder. A block at its end that is shorter than it
+ * says is a record whose writer ended: nobody was told of it, and the next record writes the file anew without it.
+ * It is changed under the folder's lock only. Mode 0600; wiped, renamed and copied with the folder. Numbers are in
+ * the machine's byte order: another's is damaged.
  *
  * It cannot be rebuilt. A file that is lost, or damaged anywhere, begins anew: at a sequence above all that it can have
  * had (the clock in microseconds, and all that were seen), with a floor at that place. The floor is the sequence since
@@ -45,7 +47,8 @@ struct md_state {
 	uint64_t floor;
 	size_t n, n_gone;
 	struct md_state_entry *e; /* by UID */
-	uint64_t dev, ino, size;  /* of the file as it was read, or zeros */
+	uint64_t dev, ino, size;  /* of the file as it was read, without what is torn, or zeros */
+	uint64_t torn;            /* bytes at its end that are no whole record */
 	int fd;                   /* of it, if there is an INO: kept open so that no other file gets its inode number */
 };
 
@@ -61,11 +64,11 @@ void md_state_fini(struct md_state *s);
 /* S is to be read wholly next time. */
 void md_state_drop_file(struct md_state *s);
 /* Reads the file of folder DIRFD, or what was added to it since it was read into S. With the lock held: a record that
- * is being written looks damaged. */
+ * is being written looks torn. */
 enum md_state_read md_state_read(struct md_root *r, int dirfd, const char *folder, struct md_state *s) MUST_CHECK;
 /* Reads only the id. False: there is none, or it must be read wholly to know. */
 bool md_state_read_id(int dirfd, uint64_t id[2]) MUST_CHECK;
-/* True if the file is the one that S was read from or written to, and as long. */
+/* True if the file is the one that S was read from or written to, and as long; not if its end is torn. */
 bool md_state_is_same(int dirfd, const struct md_state *s);
 /* The sequence for a change that is recorded now: the clock in microseconds, or above the highest. */
 uint64_t md_state_next(const struct md_state *s);
@@ -84,8 +87,9 @@ enum md_err md_state_write(struct md_root *r, int dirfd, const char *folder, str
 
 /* Appends the file's text to OUT. */
 void md_state_format(const struct md_state *s, struct str *out);
-/* Adds what the LEN bytes at P hold, a whole file, or (MORE) blocks of it, to S. False if they are damaged: S->highest
- * is above all that could be read, the rest of S is for md_state_fini(). */
+/* Adds what the LEN bytes at P hold, a whole file, or (MORE) blocks of it, to S; S->torn of them, at the end, are no
+ * whole block. False if they are damaged: S->highest is above all that could be read, the rest of S is for
+ * md_state_fini(). */
 bool md_state_parse_bytes(struct md_state *s, const char *p, size_t len, bool more) MUST_CHECK;
 /* Puts the checksums into such a file of LEN bytes at P (at least MD_STATE_HEADER_BYTES). */
 void md_state_seal(char *p, size_t len);

@@ -189,8 +189,8 @@ static enum md_err record_news(struct md_box *box, struct md_track *t, const str
 		gap = uidnext;
 	}
 	compare(t, now, n, gap, uidnext, &nw);
-	if (e == MD_OK && nw.n != 0) {
-		modseq = md_state_next(&t->s);
+	if (e == MD_OK && (nw.n != 0 || (t->s.torn != 0 && locked == MD_OK))) {
+		modseq = nw.n != 0 ? md_state_next(&t->s) : t->s.highest;
 		for (size_t i = 0; i < nw.n; i++)
 			nw.e[i].modseq = modseq;
 		RACE("track: what is new is known, not recorded");

@@ -127,7 +127,8 @@ static void test_id(void)
 	mt_end(&t);
 }
 
-/* Cut at each byte, and with each bit wrong: the file is damaged, unless the cut is between two records. */
+/* Cut at each byte, and with each bit wrong: the file is damaged, unless the cut is behind its first block: there the
+ * record that is cut does not count. */
 static void test_damage(void)
 {
 	struct md_state s;
@@ -155,9 +156,11 @@ static void test_damage(void)
 		struct md_state got = { 0 };
 		bool ok = md_state_parse_bytes(&got, copy, len, false);
 
-		CU_ASSERT_EQUAL(ok, len == first || len == (size_t)st.st_size);
-		if (!ok && len > first)
-			CU_ASSERT_EQUAL(got.highest, 10); /* all that could be read counts */
+		CU_ASSERT_EQUAL(ok, len >= first);
+		if (ok && len < (size_t)st.st_size)
+			CU_ASSERT_EQUAL(got.highest, 10);
+		if (ok)
+			CU_ASSERT_EQUAL(got.torn, len < (size_t)st.st_size ? len - first : 0);
 		md_state_fini(&got);
 		mem_free(&copy);
 	}
@@ -171,6 +174,58 @@ static void test_damage(void)
 	}
 	mem_free(&text);
 	md_state_fini(&s);
+	mt_end(&t);
+}
+
+/* What is torn at the end does not count, is gone once there is a next record, and hides none. */
+static void test_torn(void)
+{
+	static const char zeros[4096];
+	struct md_state s, got = { 0 };
+	struct md_test t;
+	char path[128];
+	struct stat st;
+	uint64_t size;
+
+	mt_begin(&t);
+	begin(&t, &s, 2);
+	CU_ASSERT_EQUAL(add(&t, &s, 1, MD_FLAGGED), MD_OK);
+	snprintf(path, sizeof(path), "%s/%s", t.dir, MD_STATE_FILE);
+	size = s.size;
+	for (int how = 0; how < 2; how++) { /* cut off, and zeros */
+		int fd;
+
+		CU_ASSERT_NOT_EQUAL(reread(&t, &got), MD_STATE_DAMAGED);
+		CU_ASSERT_EQUAL(add(&t, &s, 2, how == 0 ? MD_DRAFT : 0), MD_OK);
+		CU_ASSERT_EQUAL(truncate(path, (off_t)(s.size - 1)), 0);
+		if (how == 1) {
+			CU_ASSERT_EQUAL(truncate(path, (off_t)size), 0);
+			fd = open(path, O_WRONLY | O_APPEND);
+			CU_ASSERT_EQUAL(write(fd, zeros, sizeof(zeros)), sizeof(zeros));
+			close(fd);
+		}
+		/* Who had read what was there before reads nothing new; who reads all, the same. */
+		CU_ASSERT_EQUAL(reread(&t, &got), MD_STATE_READ);
+		CU_ASSERT_EQUAL(got.size, size);
+		CU_ASSERT(got.torn != 0);
+		md_state_fini(&s);
+		CU_ASSERT_EQUAL(reread(&t, &s), MD_STATE_READ);
+		CU_ASSERT(is_same(&s, &got));
+		CU_ASSERT_EQUAL(s.torn, got.torn);
+		CU_ASSERT_EQUAL(md_state_find(&s, 1)->look, MD_FLAGGED);
+		CU_ASSERT_FALSE(md_state_is_same(t.root.fd, &s));
+		/* The next record takes it away. */
+		CU_ASSERT_EQUAL(add(&t, &s, 2, MD_ANSWERED), MD_OK);
+		CU_ASSERT_EQUAL(s.torn, 0);
+		CU_ASSERT_TRUE(md_state_is_same(t.root.fd, &s));
+		CU_ASSERT_EQUAL(fstatat(t.root.fd, MD_STATE_FILE, &st, 0), 0);
+		CU_ASSERT_EQUAL((uint64_t)st.st_size, s.size);
+		CU_ASSERT_EQUAL(reread(&t, &got), MD_STATE_READ);
+		CU_ASSERT(is_same(&s, &got));
+		size = s.size;
+	}
+	md_state_fini(&s);
+	md_state_fini(&got);
 	mt_end(&t);
 }
 
@@ -371,7 +426,7 @@ static void test_faults(void)
 }
 
 static const struct unit_case cases[] = { { "record", test_record }, { "an id alone", test_id },
-	{ "damage", test_damage }, { "hostile", test_hostile }, { "many gone", test_many_gone },
+	{ "damage", test_damage }, { "torn", test_torn }, { "hostile", test_hostile }, { "many gone", test_many_gone },
 	{ "written anew", test_anew }, { "clock", test_clock }, { "faults", test_faults }, { NULL, NULL } };
 
 UNIT_MAIN("md_state", cases)
