@@ -248,12 +248,16 @@ bool md_cache_may_write(const struct md_box *box)
 	return fstat(box->fd, &st) == 0 && st.st_uid == geteuid();
 }
 
+bool md_cache_belongs(const struct stat *dir, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && st->st_uid == dir->st_uid && (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 bool md_cache_is_ours(int dirfd, const struct stat *st)
 {
 	struct stat dir;
 
-	return fstat(dirfd, &dir) == 0 && S_ISREG(st->st_mode) && st->st_uid == dir.st_uid &&
-	    (st->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+	return fstat(dirfd, &dir) == 0 && md_cache_belongs(&dir, st);
 }
 
 /* True if a part of TEXT is longer than readers take. */

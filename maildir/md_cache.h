@@ -31,7 +31,10 @@ void md_cache_save(struct md_box *box);
 
 /* Continues the checksum H over LEN more bytes at P. */
 uint64_t md_cache_sum(uint64_t h, const void *p, size_t len);
-/* True if the file that ST describes belongs to the owner of the folder DIRFD, and no other may write it. */
+/* True if the file that ST describes belongs to the owner of the folder that DIR describes, and no other may
+ * write it. */
+bool md_cache_belongs(const struct stat *dir, const struct stat *st);
+/* The same for the folder DIRFD; false, too, if it cannot be asked. */
 bool md_cache_is_ours(int dirfd, const struct stat *st);
 /* Only the owner of the folder writes: what another may see in it is not the cache's to keep. */
 bool md_cache_may_write(const struct md_box *box);

@@ -371,11 +371,13 @@ static enum md_state_read take_file(struct md_state *s, int fd, const struct sta
 /* What is there, opened as FD: -1 with errno if it cannot be. */
 static enum md_state_read take(struct md_state *s, int dirfd, int fd, struct stat *st)
 {
+	struct stat dir;
+
 	if (fd < 0)
 		return errno == ENOENT ? MD_STATE_NONE : errno == ELOOP ? MD_STATE_DAMAGED : MD_STATE_FAILED;
-	if (fstat(fd, st) != 0)
+	if (fstat(fd, st) != 0 || fstat(dirfd, &dir) != 0)
 		return MD_STATE_FAILED;
-	if (!md_cache_is_ours(dirfd, st) || st->st_size > MD_STATE_FILE_MAX)
+	if (!md_cache_belongs(&dir, st) || st->st_size > MD_STATE_FILE_MAX)
 		return MD_STATE_DAMAGED;
 	if (is_same_file(s, st) && s->size == (uint64_t)st->st_size)
 		return MD_STATE_SAME;
@@ -439,11 +441,12 @@ static enum md_err write_failed(struct md_root *r, const char *folder, int err)
 /* Puts TEXT in the place of the file, synced. Its descriptor, or -1 with errno. */
 static int put_file(struct md_root *r, int dirfd, const struct str *text, struct stat *st)
 {
+	struct stat dir;
 	int fd = -1;
 
-	if (md_replace_private(r, dirfd, MD_STATE_FILE, text, st) != 0)
+	if (fstat(dirfd, &dir) != 0 || md_replace_private(r, dirfd, MD_STATE_FILE, text, st) != 0)
 		return -1;
-	if (!md_cache_is_ours(dirfd, st)) {
+	if (!md_cache_belongs(&dir, st)) {
 		/* A mount gives files an owner or a mode of its own: no reader would believe it. */
 		unlinkat(dirfd, MD_STATE_FILE, 0);
 		errno = EPERM;
