@@ -117,17 +117,26 @@ static enum md_err place(struct md_root *r, int tofd, const char *folder, struct
 	return e;
 }
 
-/* Moves one file back. False: it no longer has the name that we know. */
+/* The file came from another folder: it must not be lost. One from tmp/ was made for this, and a full disk may refuse a
+ * new name for it, but not that it goes. */
+static bool is_moved(const struct md_item *it)
+{
+	return !it->link && strncmp(it->from.data, "tmp/", 4) != 0;
+}
+
+/* Moves one file back, or removes it. False: it no longer has the name that we know. */
 static bool take_back(int tofd, struct md_item *it)
 {
 	struct str to = STR_INIT;
+	bool known;
 	int rc;
 
 	str_addf(&to, "cur/%s", it->name.data);
-	rc = it->link ? unlinkat(tofd, to.data, 0) : md_rename_new(tofd, to.data, it->fromfd, it->from.data);
-	it->placed = rc != 0 && errno == ENOENT;
+	rc = is_moved(it) ? md_rename_new(tofd, to.data, it->fromfd, it->from.data) : unlinkat(tofd, to.data, 0);
+	known = rc == 0 || errno != ENOENT;
+	it->placed = rc != 0;
 	str_fini(&to);
-	return !it->placed;
+	return known;
 }
 
 static const char *item_name(const void *arg, uint32_t val, size_t *len_out)
@@ -176,7 +185,7 @@ static void undo(struct md_root *r, int tofd, const char *folder, struct md_item
 			find_renamed(r, tofd, folder, it, n);
 	}
 	for (size_t i = 0; i < n; i++)
-		if (it[i].nkw != 0)
+		if (it[i].nkw != 0 && !it[i].placed)
 			md_kw_forget(tofd, it[i].name.data, it[i].base_len);
 }
 

@@ -21,6 +21,34 @@
 
 enum { DROP_TRIES = 5 };
 
+/* Our last lock file that could not be removed: nobody may break it while we live. Its file is open, as in struct
+ * md_lock. All are one process's, whatever root they were taken for. */
+static struct {
+	int fd;
+	uint64_t dev, ino;
+} left = { -1, 0, 0 };
+
+static void leave(const struct md_lock *l)
+{
+	if (left.fd >= 0)
+		close(left.fd);
+	left.fd = l->fd;
+	left.dev = l->dev;
+	left.ino = l->ino;
+}
+
+/* Removes it if it is the one in DIRFD. */
+static void remove_left(int dirfd)
+{
+	struct stat st;
+
+	if (left.fd < 0 || fstatat(dirfd, LOCK_FILE, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_dev != left.dev ||
+	    st.st_ino != left.ino || unlinkat(dirfd, LOCK_FILE, 0) != 0)
+		return;
+	close(left.fd);
+	left.fd = -1;
+}
+
 static const char *my_host(void)
 {
 	static char host[256];
@@ -114,6 +142,7 @@ static int take(struct md_root *r, int dirfd, const char *mine, int64_t made, in
 		errno = err;
 		if (err != EEXIST)
 			return -1;
+		remove_left(dirfd);
 		break_stale(r, dirfd, made + (clock_ms() - start) / 1000);
 		if (again && clock_ms() >= end) {
 			errno = EEXIST;
@@ -190,10 +219,13 @@ static bool is_ours(const struct md_lock *l)
 
 void md_lock_drop(struct md_lock *l)
 {
-	for (int i = 0; l->dirfd >= 0 && i < DROP_TRIES && is_ours(l); i++)
-		if (unlinkat(l->dirfd, LOCK_FILE, 0) == 0)
-			break;
-	if (l->fd >= 0)
+	bool there = l->dirfd >= 0;
+
+	for (int i = 0; i < DROP_TRIES && there && (there = is_ours(l)); i++)
+		there = unlinkat(l->dirfd, LOCK_FILE, 0) != 0;
+	if (there)
+		leave(l);
+	else if (l->fd >= 0)
 		close(l->fd);
 	l->dirfd = l->fd = -1;
 }

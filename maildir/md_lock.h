@@ -25,8 +25,9 @@ struct md_lock {
 enum md_err md_lock_take(struct md_root *r, int dirfd, const char *folder, struct md_lock *l) MUST_CHECK;
 /* The same without waiting: MD_BUSY at once if another process holds it. Still breaks a stale lock. */
 enum md_err md_lock_try(struct md_root *r, int dirfd, const char *folder, struct md_lock *l) MUST_CHECK;
-/* Releases it; does nothing if it is not held, or someone broke it meanwhile. Retries if the file system fails to tell
- * whose it is, or to remove it: a lock left behind would block the folder until it is stale. */
+/* Releases it; does nothing if it is not held, or someone broke it meanwhile. Retries if the file system fails to
+ * tell whose it is, or to remove it: a lock left behind would block the folder for others until it is stale. For
+ * this process it does not: when it takes that lock again it removes the file, which it keeps open until then. */
 void md_lock_drop(struct md_lock *l);
 
 #endif

@@ -21,7 +21,7 @@
 #include "maildir/md_recent.h"
 #include "maildir/md_uidlist.h"
 
-enum { DIR_MODE = 0700 };
+enum { DIR_MODE = 0700, LATE_TRIES = 120, LATE_US = 10000 };
 
 /* --- names --- */
 
@@ -206,78 +206,80 @@ static bool uidv_path(const char *folder, char *path, size_t size)
 	return (size_t)snprintf(path, size, "tmp/uidv.%s", folder) < size && strlen(path) - 4 <= MD_NAME_MAX;
 }
 
-static void remember_uidv(struct md_root *r, int dirfd, const char *folder)
+static bool remember_uidv(struct md_root *r, const char *folder, uint32_t uidvalidity)
 {
 	char path[MD_FOLDER_MAX + 16];
-	struct md_uidlist l = { 0 };
+	int64_t due = (int64_t)uidvalidity + MD_UIDLIST_EPOCH;
 	struct str text = STR_INIT;
 	struct stat st;
-	int64_t due;
+	bool ok = uidv_path(folder, path, sizeof(path));
 
-	if (uidv_path(folder, path, sizeof(path)) && md_uidlist_read(r, dirfd, folder, &l) == MD_OK) {
-		due = (int64_t)l.uidvalidity + MD_UIDLIST_EPOCH;
-		str_addf(&text, "1 %u 1\n", l.uidvalidity);
-		if (md_replace_file(r, r->fd, r->fd, path, &text, true, &st) == 0) {
-			if (due > time(NULL)) /* not a leftover before the clock gets there */
-				(void)utimensat(r->fd, path,
-				    (struct timespec[2]){ { .tv_sec = due }, { .tv_sec = due } }, AT_SYMLINK_NOFOLLOW);
-			(void)md_sync_dir(r->fd, "tmp");
-		}
-	}
-	md_uidlist_fini(&l);
+	str_addf(&text, "1 %u 1\n", uidvalidity);
+	ok = ok && md_replace_file(r, r->fd, r->fd, path, &text, true, &st) == 0;
+	if (ok && due > time(NULL)) /* not a leftover before the clock gets there */
+		(void)utimensat(r->fd, path, (struct timespec[2]){ { .tv_sec = due }, { .tv_sec = due } },
+		    AT_SYMLINK_NOFOLLOW);
+	ok = ok && md_sync_dir(r->fd, "tmp") == 0;
 	str_fini(&text);
+	return ok;
 }
 
-/* The last UIDVALIDITY known of the name FOLDER, or 0. */
-static uint32_t recall_uidv(struct md_root *r, const char *folder)
+/* The UIDVALIDITY of the folder DIRFD; 0: it has none. One that cannot be read is not above that of a folder made
+ * now. */
+static uint32_t read_uidv(struct md_root *r, int dirfd, const char *folder)
 {
-	char path[MD_FOLDER_MAX + 16];
 	struct md_uidlist l = { 0 };
-	struct str text = STR_INIT;
-	struct stat st;
-	uint32_t v = 0;
+	enum md_err e = md_uidlist_read(r, dirfd, folder, &l);
+	uint32_t v = e == MD_OK || e == MD_GONE ? l.uidvalidity : md_uidlist_above(0);
 
-	if (uidv_path(folder, path, sizeof(path)) && md_read_file(r->fd, path, 64, &text, &st) == 0 &&
-	    md_uidlist_parse(&l, str_cstr(&text), text.len))
-		v = l.uidvalidity;
 	md_uidlist_fini(&l);
-	str_fini(&text);
 	return v;
 }
 
-/* Fails if no UIDVALIDITY is left for the name FOLDER: clients may remember a smaller one. */
-static enum md_err check_uidv(struct md_root *r, const char *folder)
+/* Nobody has the name FOLDER any more, whose UIDVALIDITY could not be remembered (a full disk). There may be room
+ * by now; else the clock goes on until a successor gets another. */
+static void remember_late(struct md_root *r, const char *folder, uint32_t uidvalidity)
 {
-	if (md_uidlist_above(recall_uidv(r, folder)) != 0)
-		return MD_OK;
-	return md_fail(r, MD_LIMIT, 0,
-	    "no UIDVALIDITY is left for another folder of the name %s; use another name, or remove tmp/uidv.%s if no "
-	    "mail program remembers the last one",
-	    md_folder_text(folder), md_folder_text(folder));
+	int64_t due = (int64_t)uidvalidity + MD_UIDLIST_EPOCH + 1;
+
+	if (remember_uidv(r, folder, uidvalidity))
+		return;
+	for (int i = 0; i < LATE_TRIES && time(NULL) < due; i++)
+		usleep(LATE_US);
+	if (time(NULL) < due)
+		log_warn("%.120s: the UIDVALIDITY of folder %s, which is no more, could not be written to tmp/: "
+		         "another of "
+		         "that name may get it again, so that mail programs show the wrong messages; make room on the "
+		         "file "
+		         "system",
+		    r->path, md_folder_text(folder));
 }
 
-/* Raises the UIDVALIDITY of the folder DIRFD above the last one of the name FOLDER, which the folder gets. No other
- * program writes to it now. */
-static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
+/* *V: the last UIDVALIDITY known of the name FOLDER, or 0. A failure if that cannot be told, or if none is left for the
+ * name: clients may remember a smaller one. */
+static enum md_err recall_uidv(struct md_root *r, const char *folder, uint32_t *v)
 {
-	uint32_t last = recall_uidv(r, folder);
+	char path[MD_FOLDER_MAX + 16];
 	struct md_uidlist l = { 0 };
-	enum md_err e = check_uidv(r, folder);
+	struct str text = STR_INIT;
+	struct stat st;
+	enum md_err e = MD_OK;
 
-	if (last == 0 || e != MD_OK)
-		return e;
-	e = md_uidlist_read(r, dirfd, folder, &l);
-	if (e == MD_GONE)
-		e = MD_OK;
-	if (e == MD_OK && (l.uidvalidity != 0 ? l.uidvalidity : md_uidlist_above(0)) <= last) {
-		uint32_t before = l.uidvalidity;
-
-		l.uidvalidity = md_uidlist_above(last);
-		e = md_uidlist_write(r, dirfd, folder, &l);
-		if (e == MD_OK)
-			md_recent_revalue(r, dirfd, before, l.uidvalidity);
-	}
+	*v = 0;
+	if (!uidv_path(folder, path, sizeof(path)))
+		return MD_OK;
+	if (md_read_file(r->fd, path, 64, &text, &st) == 0)
+		*v = md_uidlist_parse(&l, str_cstr(&text), text.len) ? l.uidvalidity : 0;
+	else if (errno != ENOENT && errno != EINVAL && errno != EFBIG && errno != ELOOP) /* else it is not ours */
+		e = md_fail(r, md_errno(errno), errno, "cannot read tmp/uidv.%s", md_folder_text(folder));
+	if (md_uidlist_above(*v) == 0)
+		e = md_fail(r, MD_LIMIT, 0,
+		    "no UIDVALIDITY is left for another folder of the name %s; use another name, or remove tmp/uidv.%s "
+		    "if "
+		    "no mail program remembers the last one",
+		    md_folder_text(folder), md_folder_text(folder));
 	md_uidlist_fini(&l);
+	str_fini(&text);
 	return e;
 }
 
@@ -285,12 +287,16 @@ static enum md_err raise_uidv(struct md_root *r, int dirfd, const char *folder)
  * leaves no trace of it. */
 static enum md_err begin_uidv(struct md_root *r, int dirfd, const char *folder)
 {
-	struct md_uidlist l = { .uidvalidity = md_uidlist_above(recall_uidv(r, folder)) };
-	enum md_err e = md_uidlist_write(r, dirfd, folder, &l);
+	struct md_uidlist l = { 0 };
+	uint32_t last;
+	enum md_err e = recall_uidv(r, folder, &last);
 
-	md_uidlist_fini(&l);
+	l.uidvalidity = md_uidlist_above(last);
 	if (e == MD_OK)
-		remember_uidv(r, dirfd, folder);
+		e = md_uidlist_write(r, dirfd, folder, &l);
+	if (e == MD_OK)
+		(void)remember_uidv(r, folder, l.uidvalidity);
+	md_uidlist_fini(&l);
 	return e;
 }
 
@@ -321,11 +327,43 @@ static int fill(struct md_root *r, const char *tmp, const char *folder)
 	return rc;
 }
 
+/* The folder DIR was just made of TMP, but may not be on disk: takes it back, unless there is mail in it already. */
+static void unmake(struct md_root *r, const char *dir, const char *tmp)
+{
+	int fd;
+
+	if (md_rename_new(r->fd, dir, r->fd, tmp) != 0)
+		return;
+	fd = openat(r->fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && unlinkat(fd, "new", AT_REMOVEDIR) == 0 && unlinkat(fd, "cur", AT_REMOVEDIR) == 0)
+		(void)md_remove_tree(r->fd, tmp);
+	else if (fd < 0 || mkdirat(fd, "new", DIR_MODE) == 0 || errno == EEXIST)
+		(void)md_rename_new(r->fd, tmp, r->fd, dir);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Gives what was made as TMP the name DIR, on disk. 0, or -1 with errno. */
+static int publish(struct md_root *r, const char *tmp, const char *dir)
+{
+	int err;
+
+	if (md_rename_new(r->fd, tmp, r->fd, dir) != 0)
+		return -1;
+	if (md_sync_dir(r->fd, ".") == 0)
+		return 0;
+	err = errno;
+	unmake(r, dir, tmp);
+	errno = err;
+	return -1;
+}
+
 enum md_err md_tree_create(struct md_root *r, const char *folder)
 {
 	char dir[MD_FOLDER_MAX + 2];
 	struct str tmp = STR_INIT;
 	enum md_err e = MD_OK;
+	uint32_t last;
 	int err;
 
 	if (*folder == '\0')
@@ -335,14 +373,13 @@ enum md_err md_tree_create(struct md_root *r, const char *folder)
 	snprintf(dir, sizeof(dir), ".%s", folder);
 	if (faccessat(r->fd, dir, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return md_fail(r, MD_EXISTS, 0, "folder %s exists already", md_folder_text(folder));
-	e = check_uidv(r, folder);
+	e = recall_uidv(r, folder, &last);
 	if (e != MD_OK)
 		return e;
 	/* Made elsewhere and then renamed: the folder appears complete, or not at all. */
 	str_adds(&tmp, "tmp/");
 	md_name_tmp(r, &tmp);
-	if (fill(r, tmp.data, folder) != 0 || md_rename_new(r->fd, tmp.data, r->fd, dir) != 0 ||
-	    md_sync_dir(r->fd, ".") != 0) {
+	if (fill(r, tmp.data, folder) != 0 || publish(r, tmp.data, dir) != 0) {
 		err = errno;
 		(void)md_remove_tree(r->fd, tmp.data);
 		e = err == EEXIST || err == ENOTEMPTY ? MD_EXISTS : md_errno(err);
@@ -390,6 +427,8 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 	char dir[MD_FOLDER_MAX + 2];
 	struct str tmp = STR_INIT;
 	struct stat st;
+	uint32_t uidvalidity;
+	bool remembered;
 	enum md_err e;
 	int fd, rc;
 
@@ -400,7 +439,8 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 		return missing(r, folder);
 	if (e != MD_OK)
 		return e;
-	remember_uidv(r, fd, folder);
+	uidvalidity = read_uidv(r, fd, folder);
+	remembered = uidvalidity == 0 || remember_uidv(r, folder, uidvalidity);
 	close(fd);
 	RACE("tree: the folder to delete was opened");
 	snprintf(dir, sizeof(dir), ".%s", folder);
@@ -419,6 +459,8 @@ enum md_err md_tree_delete(struct md_root *r, const char *folder)
 		md_size_folder_left(r, folder, tmp.data);
 		(void)md_remove_tree(r->fd, tmp.data);
 	}
+	if (e == MD_OK && !remembered)
+		remember_late(r, folder, uidvalidity);
 	str_fini(&tmp);
 	return e;
 }
@@ -479,6 +521,9 @@ static enum md_err rename_inbox(struct md_root *r, const char *to)
 
 struct step {
 	char *from, *to;
+	/* The folder's UIDVALIDITY, and what it was before it was raised for TO; 0: not known, not raised. */
+	uint32_t uidvalidity, was;
+	bool remembered; /* for the name FROM */
 };
 
 static int step_do(struct md_root *r, const char *from, const char *to)
@@ -495,6 +540,7 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
     struct step *step, size_t *nsteps)
 {
 	size_t len = strlen(from);
+	uint32_t last;
 	enum md_err e;
 
 	for (size_t i = 0; i < n; i++) {
@@ -514,28 +560,83 @@ static enum md_err plan(struct md_root *r, const char *from, const char *to, con
 
 		if (bsearch(&key, names, n, sizeof(*names), by_name) != NULL || has_sub(r->fd, key, ""))
 			return md_fail(r, MD_EXISTS, 0, "folder %s exists already", md_folder_text(key));
-		e = check_uidv(r, key);
+		e = recall_uidv(r, key, &last);
 		if (e != MD_OK)
 			return e;
 	}
 	return *nsteps != 0 ? MD_OK : md_fail(r, MD_NOFOLDER, 0, "folder %s does not exist", md_folder_text(from));
 }
 
-/* Updates what is known of UIDVALIDITY after a rename: of the old name, and of folder DIRFD under the new one. */
-static void change_uidv(struct md_root *r, int dirfd, const struct step *s)
+/* Under the lock: gives the folder DIRFD the UIDVALIDITY V. */
+static enum md_err set_uidv(struct md_root *r, int dirfd, struct step *s, struct md_uidlist *l, uint32_t v)
 {
-	struct md_lock lock;
-	enum md_err e = md_lock_take(r, dirfd, s->to, &lock);
+	uint32_t before = l->uidvalidity;
+	enum md_err e;
 
-	if (e == MD_OK) {
-		remember_uidv(r, dirfd, s->from);
-		e = raise_uidv(r, dirfd, s->to);
-		md_lock_drop(&lock);
-	}
+	l->uidvalidity = s->uidvalidity = v;
+	s->was = before; /* also if the list that has V cannot be synced */
+	e = md_uidlist_write(r, dirfd, s->from, l);
+	if (e == MD_OK)
+		md_recent_revalue(r, dirfd, before, v);
+	return e;
+}
+
+/* Raises the UIDVALIDITY of the folder DIRFD above the last one of the name that it will get. Before it has that name:
+ * whatever happens to us, no client finds other messages under UIDs that it knows. */
+static enum md_err raise_uidv(struct md_root *r, int dirfd, struct step *s)
+{
+	struct md_lock lock = MD_LOCK_INIT;
+	struct md_uidlist l = { 0 };
+	uint32_t last;
+	enum md_err e = recall_uidv(r, s->to, &last);
+
+	s->uidvalidity = read_uidv(r, dirfd, s->from);
+	if (last == 0 || e != MD_OK)
+		return e;
+	e = md_lock_take(r, dirfd, s->from, &lock);
+	if (e == MD_OK)
+		e = md_uidlist_read(r, dirfd, s->from, &l);
+	if (e == MD_GONE)
+		e = MD_OK;
+	if (e == MD_OK && (l.uidvalidity != 0 ? l.uidvalidity : md_uidlist_above(0)) <= last)
+		e = set_uidv(r, dirfd, s, &l, md_uidlist_above(last));
+	md_lock_drop(&lock);
+	md_uidlist_fini(&l);
+	return e;
+}
+
+/* The folder keeps its name: it gets back what was raised. */
+static void lower_uidv(struct md_root *r, struct step *s)
+{
+	struct md_root quiet = *r; /* report the first failure */
+	struct md_lock lock = MD_LOCK_INIT;
+	struct md_uidlist l = { 0 };
+	int fd;
+
+	if (s->was == 0 || md_folder_open(&quiet, s->from, &fd) != MD_OK)
+		return;
+	if (md_lock_take(&quiet, fd, s->from, &lock) == MD_OK && md_uidlist_read(&quiet, fd, s->from, &l) == MD_OK &&
+	    l.uidvalidity == s->uidvalidity)
+		(void)set_uidv(&quiet, fd, s, &l, s->was);
+	md_lock_drop(&lock);
+	md_uidlist_fini(&l);
+	close(fd);
+}
+
+/* What must be known and written of UIDVALIDITY before FROM becomes TO. */
+static enum md_err prepare_uidv(struct md_root *r, struct step *s)
+{
+	enum md_err e;
+	int fd;
+
+	e = md_folder_open(r, s->from, &fd);
 	if (e != MD_OK)
-		log_warn("%.120s: folder %s may have the UIDVALIDITY of an earlier one of that name, so that mail "
-		         "programs show the wrong messages: rename it once more; %s",
-		    r->path, md_folder_text(s->to), r->why);
+		return e;
+	e = raise_uidv(r, fd, s);
+	if (e == MD_OK)
+		s->remembered = s->uidvalidity == 0 || remember_uidv(r, s->from, s->uidvalidity);
+	close(fd);
+	return e;
 }
 
 /* Renames all N, or none. */
@@ -560,17 +661,20 @@ static enum md_err rename_all(struct md_root *r, const struct step *step, size_t
 static enum md_err run(struct md_root *r, struct step *step, size_t n)
 {
 	char dir[MD_FOLDER_MAX + 2];
-	enum md_err e;
+	enum md_err e = MD_OK;
 
 	RACE("tree: what to rename is known");
-	e = rename_all(r, step, n);
-	for (size_t i = 0; e == MD_OK && i < n; i++) {
-		int fd;
-
-		if (md_folder_open(r, step[i].to, &fd) != MD_OK)
+	for (size_t i = 0; e == MD_OK && i < n; i++)
+		e = prepare_uidv(r, &step[i]);
+	if (e == MD_OK)
+		e = rename_all(r, step, n);
+	for (size_t i = 0; i < n; i++) {
+		if (e != MD_OK) {
+			lower_uidv(r, &step[i]);
 			continue;
-		change_uidv(r, fd, &step[i]);
-		close(fd);
+		}
+		if (!step[i].remembered)
+			remember_late(r, step[i].from, step[i].uidvalidity);
 		if (md_size_differs(step[i].from, step[i].to)) {
 			snprintf(dir, sizeof(dir), ".%s", step[i].to);
 			md_size_folder_left(r, step[i].from, dir);

@@ -134,11 +134,16 @@ tests_unit_test_md_fault_SOURCES = tests/unit/test_md_fault.c
 tests_unit_test_md_fault_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 tests_unit_test_md_fault_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
 	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=fdatasync,--wrap=fsync
+# What faults leave behind: calls that fail, kills, power cuts.
+FILE_CALLS = tests/unit/file_calls.c tests/unit/file_calls.h tests/unit/store_world.c tests/unit/store_world.h
+FILE_CALLS_WRAP = -Wl,--wrap=fstatat,--wrap=fstat,--wrap=faccessat,--wrap=openat,--wrap=close,--wrap=read,--wrap=pread,--wrap=readdir \
+	-Wl,--wrap=linkat,--wrap=unlinkat,--wrap=renameat,--wrap=renameat2,--wrap=mkdirat,--wrap=utimensat,--wrap=ftruncate \
+	-Wl,--wrap=fdatasync,--wrap=fsync,--wrap=write
+STORE_WORLD_WRAP = $(FILE_CALLS_WRAP) -Wl,--wrap=clock_gettime,--wrap=md_tmp_create
 UNIT_TESTS += tests/unit/test_store_safety
-tests_unit_test_store_safety_SOURCES = tests/unit/test_store_safety.c tests/unit/file_calls.c tests/unit/file_calls.h
+tests_unit_test_store_safety_SOURCES = tests/unit/test_store_safety.c $(FILE_CALLS)
 tests_unit_test_store_safety_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
-tests_unit_test_store_safety_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
-	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=mkdirat,--wrap=fdatasync,--wrap=fsync,--wrap=write
+tests_unit_test_store_safety_LDFLAGS = $(AM_LDFLAGS) $(STORE_WORLD_WRAP)
 UNIT_TESTS += tests/unit/test_md_cache
 tests_unit_test_md_cache_SOURCES = tests/unit/test_md_cache.c
 tests_unit_test_md_cache_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
@@ -150,12 +155,11 @@ tests_unit_test_md_parsed_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
 UNIT_TESTS += tests/unit/test_md_state
 tests_unit_test_md_state_SOURCES = tests/unit/test_md_state.c tests/unit/file_calls.c tests/unit/file_calls.h
 tests_unit_test_md_state_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
-tests_unit_test_md_state_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fstatat,--wrap=openat,--wrap=linkat,--wrap=unlinkat \
-	-Wl,--wrap=renameat,--wrap=renameat2,--wrap=mkdirat,--wrap=fdatasync,--wrap=fsync,--wrap=write
+tests_unit_test_md_state_LDFLAGS = $(AM_LDFLAGS) $(FILE_CALLS_WRAP)
 UNIT_TESTS += tests/unit/test_md_track
 tests_unit_test_md_track_SOURCES = tests/unit/test_md_track.c tests/unit/file_calls.c tests/unit/file_calls.h
 tests_unit_test_md_track_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)
-tests_unit_test_md_track_LDFLAGS = $(tests_unit_test_md_state_LDFLAGS)
+tests_unit_test_md_track_LDFLAGS = $(AM_LDFLAGS) $(FILE_CALLS_WRAP)
 UNIT_TESTS += tests/unit/test_md_cost
 tests_unit_test_md_cost_SOURCES = tests/unit/test_md_cost.c
 tests_unit_test_md_cost_LDADD = $(MAILDIR_LIBS) $(UNIT_LIBS)

@@ -1,0 +1,571 @@
+/* A Maildir, changes to it, and what can be seen of it. */
+#include "tests/unit/store_world.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "maildir/md_box.h"
+#include "maildir/md_copy.h"
+#include "maildir/md_dir.h"
+#include "maildir/md_parsed.h"
+#include "maildir/md_pop3.h"
+#include "maildir/md_save.h"
+#include "maildir/md_subscribe.h"
+#include "maildir/md_tree.h"
+#include "tests/unit/unit.h"
+
+enum {
+	LATE = 99 /* the message that is delivered at the end */,
+	TEXT_MAX = 256,
+	KNOWN = 7,
+	FILLERS = 20,
+	TICK_US = 20000
+};
+
+/* --- clocks --- */
+
+static int64_t ahead_s; /* our clock and the file system's are ahead of the kernel's: 3: all is settled */
+
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+int __real_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
+int __wrap_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int rc = __real_clock_gettime(id, ts);
+
+	if (id == CLOCK_REALTIME)
+		ts->tv_sec += ahead_s;
+	return rc;
+}
+
+int __wrap_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name)
+{
+	int fd = __real_md_tmp_create(r, dirfd, mode, name);
+	struct timespec t[2];
+
+	clock_gettime(CLOCK_REALTIME, &t[0]);
+	t[1] = t[0];
+	if (fd >= 0 && ahead_s != 0)
+		futimens(fd, t);
+	return fd;
+}
+
+/* What is changed from now on has another time. */
+static void tick(const struct world *w)
+{
+	if (w->cached)
+		usleep(TICK_US);
+}
+
+/* --- files --- */
+
+static void text_of(int k, char *text)
+{
+	snprintf(text, TEXT_MAX, "Subject: %d\n\nThe body of message %d.\n", k, k);
+}
+
+static void put(const struct world *w, const char *path, const char *text)
+{
+	int fd = openat(w->root.fd, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	CU_ASSERT_FATAL(fd >= 0);
+	CU_ASSERT_EQUAL_FATAL(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	CU_ASSERT_EQUAL_FATAL(fsync(fd), 0);
+	close(fd);
+}
+
+static void put_message(const struct world *w, const char *folder, int k, const char *flags)
+{
+	char path[64], text[TEXT_MAX];
+
+	snprintf(path, sizeof(path), "%s/cur/%d.x:2,%s", folder, k, flags);
+	text_of(k, text);
+	put(w, path, text);
+}
+
+/* As a delivery agent does it. */
+static void deliver(const struct world *w, int k, const char *name)
+{
+	char from[64], to[64], text[TEXT_MAX];
+	int fd;
+
+	snprintf(from, sizeof(from), "tmp/%s", name);
+	snprintf(to, sizeof(to), "new/%s", name);
+	text_of(k, text);
+	put(w, from, text);
+	CU_ASSERT_EQUAL_FATAL(renameat(w->root.fd, from, w->root.fd, to), 0);
+	fd = openat(w->root.fd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CU_ASSERT_EQUAL(fsync(fd), 0);
+	close(fd);
+}
+
+/* --- the world --- */
+
+static const char *const known_folders[WORLD_FOLDERS] = { "", "To", "Old", "Plain" };
+
+/* What the caches hold of message I. Returns false if that is wrong. */
+static bool note_parsed(struct md_box *box, size_t i)
+{
+	char text[32];
+	const char *p;
+	size_t len, n = (size_t)snprintf(text, sizeof(text), "header of %.20s", md_box_file_name(box, i));
+
+	n = strcspn(text, ":");
+	if (md_parsed_get(box, i, MD_PARSED_HEADER, &p, &len))
+		return len == n && memcmp(p, text, n) == 0;
+	md_parsed_put(box, i, MD_PARSED_HEADER, text, n);
+	return true;
+}
+
+static enum md_err open_and_parse(struct world *w, const char *folder, uint32_t *uidvalidity)
+{
+	struct md_box *box;
+	enum md_err e = md_box_open(&w->root, folder, false, &box);
+
+	if (e != MD_OK)
+		return e;
+	if (!md_box_uid_sticky(box)) /* the client is told so */
+		e = MD_FULL;
+	else
+		*uidvalidity = md_box_uidvalidity(box);
+	for (size_t i = 0; i < md_box_count(box); i++)
+		CU_ASSERT(note_parsed(box, i));
+	if (e == MD_OK && *folder == '\0') {
+		w->uids_told = MAX(w->uids_told, md_box_last_uid(box));
+		if (md_box_last_uid(box) == 8)
+			w->uid[8] = 8;
+	}
+	md_box_close(&box);
+	return e;
+}
+
+static void keep_keyword(struct world *w)
+{
+	struct md_box *box;
+	uint32_t kw;
+
+	CU_ASSERT_EQUAL_FATAL(md_box_open(&w->root, "", false, &box), MD_OK);
+	kw = (uint32_t)md_box_keyword_add(box, "kept", 4);
+	CU_ASSERT_EQUAL(md_box_store(box, KNOWN - 1, MD_STORE_ADD, MD_ANSWERED, &kw, 1), MD_OK);
+	CU_ASSERT_EQUAL(md_box_flush(box), MD_OK);
+	md_box_close(&box);
+}
+
+static void make_dirs(const char *dir)
+{
+	static const char *const sub[] = { "", "/cur", "/new", "/tmp" };
+	char path[128];
+
+	for (size_t i = 0; i < ARRAY_LEN(sub); i++) {
+		snprintf(path, sizeof(path), "%s%s", dir, sub[i]);
+		CU_ASSERT_FATAL(mkdir(path, 0700) == 0 || errno == EEXIST);
+	}
+}
+
+void world_begin(struct world *w, bool cached)
+{
+	char text[128];
+
+	memset(w, 0, sizeof(*w));
+	w->cached = cached;
+	ahead_s = cached ? 3 : 0;
+	/* In memory if possible: nothing here is about a disk. */
+	strcpy(w->dir, access("/dev/shm", W_OK) == 0 ? "/dev/shm/wp-world-XXXXXX" : "/tmp/wp-world-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(w->dir));
+	make_dirs(w->dir);
+	CU_ASSERT_EQUAL_FATAL(md_root_init(&w->root, w->dir), MD_OK);
+	put(w, "maildirsize", "1000000S\n");
+	for (int k = 1; k <= KNOWN; k++) {
+		put_message(w, ".", k, "");
+		w->uid[k] = (uint32_t)k;
+	}
+	CU_ASSERT_EQUAL_FATAL(md_tree_create(&w->root, "To"), MD_OK);
+	CU_ASSERT_EQUAL_FATAL(md_tree_create(&w->root, "Old"), MD_OK);
+	snprintf(text, sizeof(text), "%s/.Plain", w->dir);
+	make_dirs(text);
+	put_message(w, ".To", 11, "S");
+	put_message(w, ".Old", 12, "");
+	put_message(w, ".Plain", 13, "");
+	for (size_t i = 0; i + 1 < WORLD_FOLDERS; i++)
+		CU_ASSERT_EQUAL_FATAL(open_and_parse(w, known_folders[i], &w->uidvalidity[i]), MD_OK);
+	keep_keyword(w);
+	snprintf(text, sizeof(text), "1 %u 1\n", w->uidvalidity[1] + 1000);
+	put(w, "tmp/uidv.There", text);
+	CU_ASSERT_EQUAL_FATAL(md_subscribe(&w->root, "Old"), MD_OK);
+	if (cached) {
+		for (int k = FILLERS; k < LATE; k++) /* a small folder has no cache */
+			put_message(w, ".", k, "S");
+		for (int i = 0; i < 2; i++) { /* one that writes the list makes no cache */
+			tick(w);
+			CU_ASSERT_EQUAL_FATAL(open_and_parse(w, "", &w->uidvalidity[0]), MD_OK);
+		}
+		CU_ASSERT_EQUAL(faccessat(w->root.fd, "waypostcache", F_OK, 0), 0);
+		CU_ASSERT_EQUAL(faccessat(w->root.fd, "waypostparsed", F_OK, 0), 0);
+		tick(w);
+	}
+}
+
+void world_at(struct world *w, const struct world *of, const char *dir)
+{
+	memcpy(w, of, sizeof(*w));
+	snprintf(w->dir, sizeof(w->dir), "%s", dir);
+	CU_ASSERT_EQUAL_FATAL(md_root_init(&w->root, w->dir), MD_OK);
+}
+
+void world_close(struct world *w)
+{
+	md_root_fini(&w->root);
+}
+
+static int remove_one(const char *path, const struct stat *st UNUSED, int type UNUSED, struct FTW *ftw UNUSED)
+{
+	return remove(path);
+}
+
+void world_end(struct world *w)
+{
+	world_close(w);
+	CU_ASSERT_EQUAL(nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* --- changes --- */
+
+static struct world *acting; /* whose command runs */
+
+/* Runs FN on message K of INBOX. */
+static enum md_err on(struct world *w, uint32_t k, enum md_err (*fn)(struct md_box *box, size_t i))
+{
+	struct md_box *box;
+	enum md_err e = md_box_open(&w->root, "", false, &box);
+	size_t i;
+
+	acting = w;
+	if (e != MD_OK)
+		return e;
+	i = md_box_find(box, k); /* the UIDs are the numbers */
+	e = i < md_box_count(box) && md_box_uid(box, i) == k ? fn(box, i) : MD_GONE;
+	if (e == MD_OK)
+		e = md_box_flush(box);
+	md_box_close(&box);
+	return e;
+}
+
+static enum md_err store_flag(struct md_box *box, size_t i)
+{
+	return md_box_store(box, i, MD_STORE_ADD, MD_FLAGGED, NULL, 0);
+}
+
+static enum md_err store_keyword(struct md_box *box, size_t i)
+{
+	uint32_t kw = (uint32_t)md_box_keyword_add(box, "stored", 6);
+
+	return md_box_store(box, i, MD_STORE_ADD, 0, &kw, 1);
+}
+
+static enum md_err to(struct md_box *box, size_t i,
+    enum md_err (*fn)(struct md_box *box, const size_t *idx, size_t n, const char *folder, struct md_copied *c))
+{
+	struct md_copied c;
+	enum md_err e = fn(box, &i, 1, "To", &c);
+
+	if (e == MD_OK && c.n == 1)
+		acting->uid_in_to[c.from[0]] = c.to[0];
+	md_copied_fini(&c);
+	return e;
+}
+
+static enum md_err copy(struct md_box *box, size_t i)
+{
+	return to(box, i, md_copy);
+}
+
+static enum md_err move(struct md_box *box, size_t i)
+{
+	return to(box, i, md_move);
+}
+
+static void deliver_8(const struct world *w)
+{
+	deliver(w, 8, "8.x");
+}
+
+static enum md_err do_open(struct world *w)
+{
+	return open_and_parse(w, "", &w->uidvalidity[0]);
+}
+
+/* A folder that Courier's delivery agent made: it has no list of UIDs. */
+static enum md_err do_first(struct world *w)
+{
+	return open_and_parse(w, "Plain", &w->uidvalidity[3]);
+}
+
+static enum md_err do_append(struct world *w)
+{
+	const char *kw[] = { "new" };
+	struct md_save *s;
+	uint32_t uid, uidv;
+	char text[TEXT_MAX];
+	enum md_err e = md_save_begin(&w->root, "", &s);
+
+	if (e != MD_OK)
+		return e;
+	text_of(9, text);
+	e = md_save_write(s, text, strlen(text));
+	if (e != MD_OK) {
+		md_save_abort(&s);
+		return e;
+	}
+	e = md_save_commit(&s, MD_SEEN, kw, 1, NULL, &uid, &uidv);
+	if (e == MD_OK) {
+		w->uids_told = MAX(w->uids_told, uid);
+		w->uid[9] = uid;
+	}
+	return e;
+}
+
+static enum md_err do_flag(struct world *w)
+{
+	return on(w, 1, store_flag);
+}
+
+static enum md_err do_keyword(struct world *w)
+{
+	return on(w, 2, store_keyword);
+}
+
+static enum md_err do_copy(struct world *w)
+{
+	return on(w, 3, copy);
+}
+
+static enum md_err do_move(struct world *w)
+{
+	return on(w, 4, move);
+}
+
+static enum md_err do_expunge(struct world *w)
+{
+	return on(w, 5, md_box_expunge);
+}
+
+static enum md_err do_quit(struct world *w)
+{
+	struct md_pop3 *p;
+	size_t deleted, i = 0;
+	enum md_err e = md_pop3_open(&w->root, &p);
+
+	if (e != MD_OK)
+		return e;
+	while (i < md_pop3_count(p) && strncmp(md_pop3_file_name(p, i), "6.x", 3) != 0)
+		i++;
+	e = MD_GONE; /* a message that cannot be read is left out */
+	if (i < md_pop3_count(p)) {
+		md_pop3_mark(p, i, true);
+		e = md_pop3_commit(p, &deleted);
+	}
+	md_pop3_close(&p);
+	return e;
+}
+
+static enum md_err do_subscribe(struct world *w)
+{
+	return md_subscribe(&w->root, "To");
+}
+
+static enum md_err do_unsubscribe(struct world *w)
+{
+	return md_unsubscribe(&w->root, "Old");
+}
+
+static enum md_err do_create(struct world *w)
+{
+	return md_tree_create(&w->root, "New");
+}
+
+static enum md_err do_rename(struct world *w)
+{
+	return md_tree_rename(&w->root, "To", "There");
+}
+
+static enum md_err do_delete(struct world *w)
+{
+	return md_tree_delete(&w->root, "Old");
+}
+
+const struct change changes[] = {
+	{ "OPEN", deliver_8, do_open, UNCERTAIN },
+	{ "first OPEN", NULL, do_first, UNCERTAIN },
+	{ "APPEND", NULL, do_append, AS_BEFORE },
+	{ "STORE a flag", NULL, do_flag, UNCERTAIN },
+	{ "STORE a keyword", NULL, do_keyword, UNCERTAIN },
+	{ "COPY", NULL, do_copy, AS_BEFORE },
+	{ "MOVE", NULL, do_move, AS_BEFORE },
+	{ "EXPUNGE", NULL, do_expunge, UNCERTAIN },
+	{ "QUIT", NULL, do_quit, UNCERTAIN },
+	{ "SUBSCRIBE", NULL, do_subscribe, UNCERTAIN },
+	{ "UNSUBSCRIBE", NULL, do_unsubscribe, UNCERTAIN },
+	{ "CREATE", NULL, do_create, AS_BEFORE },
+	{ "RENAME", NULL, do_rename, AS_BEFORE },
+	{ "DELETE", NULL, do_delete, AS_BEFORE },
+};
+const size_t n_changes = ARRAY_LEN(changes);
+
+/* --- what can be seen --- */
+
+static int read_number(struct md_box *box, size_t i, char *text)
+{
+	int fd, k = 0;
+	ssize_t n;
+
+	if (md_box_read(box, i, &fd) != MD_OK)
+		return -1;
+	n = read(fd, text, TEXT_MAX - 1);
+	close(fd);
+	text[MAX(n, 0)] = '\0';
+	return sscanf(text, "Subject: %d", &k) == 1 ? k : -1;
+}
+
+static void see_message(const struct world *w, struct md_box *box, size_t i, const char *folder, struct str *out)
+{
+	char text[TEXT_MAX], right[TEXT_MAX];
+	int k = read_number(box, i, text);
+	uint32_t uid = md_box_uid(box, i), told = 0;
+	const uint32_t *kw;
+	size_t n;
+
+	if (k == LATE) {
+		str_addf(out, " late%s;", *folder == '\0' && uid > w->uids_told ? "" : " HAS A UID THAT WAS TOLD");
+		return;
+	}
+	text_of(k, right);
+	str_addf(out, " %d%s", k, strcmp(text, right) == 0 ? "" : " IS DAMAGED");
+	if (k > 0 && k < WORLD_MESSAGES)
+		told = *folder == '\0' ? w->uid[k] : w->uid_in_to[k];
+	else if (k > 10 && k < FILLERS)
+		told = 1;
+	if (k >= FILLERS)
+		told = (uint32_t)k - FILLERS + KNOWN + 1;
+	if (told != 0 && told != uid)
+		str_addf(out, " HAS ANOTHER UID (%u)", uid);
+	str_addf(out, " flags %x", md_box_flags(box, i));
+	kw = md_box_keywords(box, i, &n);
+	for (size_t j = 0; j < n; j++)
+		str_addf(out, " %s", md_box_keyword_name(box, kw[j]));
+	if (w->cached && !note_parsed(box, i))
+		str_adds(out, " IS NOT WHAT WAS PARSED");
+	str_addc(out, ';');
+}
+
+static void see_uidvalidity(const struct world *w, const char *folder, uint32_t v, struct str *out)
+{
+	if (strcmp(folder, "To") == 0 && v == w->uidvalidity[1] + 1001) {
+		str_adds(out, WORLD_RAISED);
+		return;
+	}
+	for (size_t i = 0; i < WORLD_FOLDERS; i++)
+		if (strcmp(folder, known_folders[i]) == 0 && w->uidvalidity[i] != 0 && v != w->uidvalidity[i])
+			str_adds(out, " HAS ANOTHER UIDVALIDITY");
+	if (strcmp(folder, "There") == 0 && v <= w->uidvalidity[1] + 1000)
+		str_adds(out, " HAS AN OLD UIDVALIDITY");
+}
+
+/* In the order of their numbers: UIDs of what nobody was told of may differ. */
+static void see_folder(struct world *w, const char *folder, struct str *out)
+{
+	struct md_box *box;
+	struct str seen[LATE + 1] = { { 0 } };
+	enum md_err e = md_box_open(&w->root, folder, false, &box);
+	char text[TEXT_MAX];
+
+	str_addf(out, "[%s]", *folder != '\0' ? folder : "INBOX");
+	if (e != MD_OK) {
+		str_addf(out, " CANNOT BE OPENED: %s\n", w->root.why);
+		return;
+	}
+	see_uidvalidity(w, folder, md_box_uidvalidity(box), out);
+	for (size_t i = 0; i < md_box_count(box); i++) {
+		int k = read_number(box, i, text);
+
+		see_message(w, box, i, folder, &seen[k > 0 && k <= LATE ? k : 0]);
+	}
+	for (size_t k = 0; k <= LATE; k++) {
+		if (seen[k].len != 0)
+			str_adds(out, seen[k].data);
+		str_fini(&seen[k]);
+	}
+	str_addc(out, '\n');
+	md_box_close(&box);
+}
+
+/* Each line of maildirsize is whole, or the next writer makes it so. */
+static void see_size(const struct world *w, struct str *out)
+{
+	char text[4096], *line, *next;
+	int fd = openat(w->root.fd, "maildirsize", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	long long bytes, count;
+
+	if (fd >= 0)
+		close(fd);
+	text[MAX(n, 0)] = '\0';
+	line = strchr(text, '\n');
+	if (line == NULL)
+		str_adds(out, "maildirsize IS LOST\n");
+	for (; line != NULL && (next = strchr(line + 1, '\n')) != NULL; line = next)
+		if (sscanf(line + 1, "%lld %lld", &bytes, &count) != 2)
+			str_adds(out, "maildirsize HAS A BROKEN LINE\n");
+}
+
+static void see_all(struct world *w, struct str *out)
+{
+	struct md_folders l;
+	struct md_names names;
+
+	if (md_tree_list(&w->root, false, &l) != MD_OK)
+		str_adds(out, "NO LIST OF FOLDERS\n");
+	for (size_t i = 0; i < l.n; i++)
+		see_folder(w, l.f[i].name, out);
+	md_folders_fini(&l);
+	if (md_subscribed(&w->root, &names) != MD_OK)
+		str_adds(out, "NO SUBSCRIPTIONS\n");
+	for (size_t i = 0; i < names.n; i++)
+		str_addf(out, "subscribed: %s\n", names.name[i]);
+	md_names_fini(&names);
+	see_size(w, out);
+}
+
+static int remove_cache(const char *path, const struct stat *st UNUSED, int type UNUSED, struct FTW *ftw)
+{
+	const char *name = path + ftw->base;
+
+	return strcmp(name, "waypostcache") == 0 || strcmp(name, "waypostparsed") == 0 ? remove(path) : 0;
+}
+
+void world_see(struct world *w, struct str *out)
+{
+	struct str again = STR_INIT;
+	size_t start = out->len;
+
+	tick(w);
+	deliver(w, LATE, "0.late");
+	tick(w);
+	see_all(w, out);
+	if (!w->cached)
+		return;
+	nftw(w->dir, remove_cache, 16, FTW_PHYS);
+	see_all(w, &again);
+	if (strcmp(out->data + start, again.data) != 0)
+		str_addf(out, "A CACHE IS BELIEVED AGAINST THE FILES, WHICH SAY:\n%s", again.data);
+	str_fini(&again);
+}

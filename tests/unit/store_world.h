@@ -1,0 +1,52 @@
+/* A Maildir for the tests of what faults leave behind, the changes that are made to it, and all that can be seen of it
+ * as a text: after whatever happened to a change it says what it said before, or what it says after. */
+#ifndef TESTS_STORE_WORLD_H
+#define TESTS_STORE_WORLD_H
+
+#include "lib/str.h"
+#include "maildir/md.h"
+
+enum { WORLD_FOLDERS = 4, WORLD_MESSAGES = 10 };
+
+struct world {
+	char dir[64];
+	struct md_root root;
+	bool cached;
+	/* What was told to somebody: UIDVALIDITY of INBOX, To, Old and Plain; UIDs of message K in INBOX and in To;
+	 * 0: none. */
+	uint32_t uidvalidity[WORLD_FOLDERS], uid[WORLD_MESSAGES], uid_in_to[WORLD_MESSAGES];
+	uint32_t uids_told; /* all UIDs of INBOX up to this one */
+};
+
+/* Makes one. Messages 1 to 7 are in INBOX, with UIDs that somebody knows, 11 in To, 12 in Old, 13 in Plain, which
+ * has no list of UIDs yet; a folder There was deleted and had a higher UIDVALIDITY; Old is subscribed; maildirsize
+ * is kept. CACHED: all clocks are ahead, so that caches are made and believed at once, which costs some pauses. */
+void world_begin(struct world *w, bool cached);
+/* Makes W one of the Maildir DIR, which holds the same at another time. */
+void world_at(struct world *w, const struct world *of, const char *dir);
+void world_close(struct world *w);
+/* Closes it and removes its files. */
+void world_end(struct world *w);
+
+enum settled {
+	AS_BEFORE, /* refused: all is as it was */
+	UNCERTAIN  /* refused: it may be done all the same, but may not be on disk */
+};
+
+struct change {
+	const char *name;
+	void (*prepare)(const struct world *w); /* what others do before, or NULL */
+	enum md_err (*run)(struct world *w);
+	enum settled refused;
+};
+
+extern const struct change changes[];
+extern const size_t n_changes;
+
+/* Appends what can be seen of W to OUT: folders, messages with UIDs, flags and keywords, subscriptions; and in
+ * capitals what must never be. Mail is delivered before, with a name that sorts before all others: it must not get
+ * a UID that was told. What caches say is compared with what is there without them. */
+#define WORLD_RAISED " raised" /* To has the UIDVALIDITY that There is to have: its RENAME may have been ended there */
+void world_see(struct world *w, struct str *out);
+
+#endif
