@@ -294,6 +294,20 @@ bool md_scan_unwritable(enum md_err e)
 	return e == MD_FULL || e == MD_PERM || e == MD_READONLY;
 }
 
+/* True if new/NAME, which ST describes, is in cur/ under that name already: a power cut kept both ends of a rename. */
+static bool is_in_cur(const struct md_box *box, const char *name, const struct stat *st)
+{
+	struct str path = STR_INIT;
+	struct stat there;
+	bool same;
+
+	str_addf(&path, "cur/%s%s", name, strchr(name, ':') == NULL ? ":2," : "");
+	same = fstatat(box->fd, path.data, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == st->st_ino &&
+	    there.st_dev == st->st_dev;
+	str_fini(&path);
+	return same;
+}
+
 /* Moves one file from new/ to cur/; it is recent here. */
 static void move_one(struct md_scan *sc, const char *name)
 {
@@ -310,7 +324,11 @@ static void move_one(struct md_scan *sc, const char *name)
 		see(sc, to.data, false);
 	} else if (errno == EEXIST) {
 		str_addf(&path, "new/%s", name);
-		if (fstatat(box->fd, path.data, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		if (fstatat(box->fd, path.data, &st, AT_SYMLINK_NOFOLLOW) != 0)
+			; /* moved by another session */
+		else if (is_in_cur(box, name, &st))
+			unlinkat(box->fd, path.data, 0);
+		else
 			give_new_name(sc, path.data, name, &st);
 	} else if (errno != ENOENT) {
 		enum md_err e = md_errno(errno);

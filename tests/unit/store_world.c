@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/str.h"
 #include "maildir/md_box.h"
 #include "maildir/md_copy.h"
 #include "maildir/md_dir.h"
@@ -26,6 +27,7 @@ enum {
 	LATE = 99 /* the message that is delivered at the end */,
 	TEXT_MAX = 256,
 	KNOWN = 7,
+	LOADED = 19,
 	FILLERS = 20,
 	TICK_US = 20000
 };
@@ -310,23 +312,30 @@ static enum md_err do_first(struct world *w)
 	return open_and_parse(w, "Plain", &w->uidvalidity[3]);
 }
 
-static enum md_err do_append(struct world *w)
+static enum md_err save(struct world *w, int k, uint32_t *uid)
 {
 	const char *kw[] = { "new" };
 	struct md_save *s;
-	uint32_t uid, uidv;
+	uint32_t uidv;
 	char text[TEXT_MAX];
 	enum md_err e = md_save_begin(&w->root, "", &s);
 
 	if (e != MD_OK)
 		return e;
-	text_of(9, text);
+	text_of(k, text);
 	e = md_save_write(s, text, strlen(text));
 	if (e != MD_OK) {
 		md_save_abort(&s);
 		return e;
 	}
-	e = md_save_commit(&s, MD_SEEN, kw, 1, NULL, &uid, &uidv);
+	return md_save_commit(&s, MD_SEEN, kw, 1, NULL, uid, &uidv);
+}
+
+static enum md_err do_append(struct world *w)
+{
+	uint32_t uid;
+	enum md_err e = save(w, 9, &uid);
+
 	if (e == MD_OK) {
 		w->uids_told = MAX(w->uids_told, uid);
 		w->uid[9] = uid;
@@ -448,6 +457,8 @@ static void see_message(const struct world *w, struct md_box *box, size_t i, con
 		str_addf(out, " late%s;", *folder == '\0' && uid > w->uids_told ? "" : " HAS A UID THAT WAS TOLD");
 		return;
 	}
+	if (k == LOADED)
+		return;
 	text_of(k, right);
 	str_addf(out, " %d%s", k, strcmp(text, right) == 0 ? "" : " IS DAMAGED");
 	if (k > 0 && k < WORLD_MESSAGES)
@@ -458,7 +469,7 @@ static void see_message(const struct world *w, struct md_box *box, size_t i, con
 		told = (uint32_t)k - FILLERS + KNOWN + 1;
 	if (told != 0 && told != uid)
 		str_addf(out, " HAS ANOTHER UID (%u)", uid);
-	str_addf(out, " flags %x", md_box_flags(box, i));
+	str_addf(out, " flags %x", md_box_flags(box, i) & ~(unsigned)MD_DRAFT);
 	kw = md_box_keywords(box, i, &n);
 	for (size_t j = 0; j < n; j++)
 		str_addf(out, " %s", md_box_keyword_name(box, kw[j]));
@@ -552,7 +563,7 @@ static int remove_cache(const char *path, const struct stat *st UNUSED, int type
 	return strcmp(name, "waypostcache") == 0 || strcmp(name, "waypostparsed") == 0 ? remove(path) : 0;
 }
 
-void world_see(struct world *w, struct str *out)
+static void world_see(struct world *w, struct str *out)
 {
 	struct str again = STR_INIT;
 	size_t start = out->len;
@@ -568,4 +579,55 @@ void world_see(struct world *w, struct str *out)
 	if (strcmp(out->data + start, again.data) != 0)
 		str_addf(out, "A CACHE IS BELIEVED AGAINST THE FILES, WHICH SAY:\n%s", again.data);
 	str_fini(&again);
+}
+
+char *world_seen(struct world *w)
+{
+	struct str s = STR_INIT;
+
+	world_see(w, &s);
+	return str_steal(&s);
+}
+
+void world_learn(char *before[CHANGES_MAX], char *after[CHANGES_MAX], bool cached)
+{
+	for (size_t i = 0; i < n_changes; i++)
+		for (int run = 0; run < 2; run++) {
+			char **text = run != 0 ? &after[i] : &before[i];
+			struct world w;
+
+			world_begin(&w, cached);
+			if (changes[i].prepare != NULL)
+				changes[i].prepare(&w);
+			CU_ASSERT_EQUAL_FATAL(run != 0 ? changes[i].run(&w) : MD_OK, MD_OK);
+			free(*text);
+			*text = world_seen(&w);
+			if (strstr(*text, " HAS ") != NULL)
+				CU_FAIL_FATAL("the world is not in order");
+			world_end(&w);
+		}
+}
+
+void world_forget(char *text, const char *what)
+{
+	char *at = strstr(text, what);
+
+	if (at != NULL)
+		memmove(at, at + strlen(what), strlen(at + strlen(what)) + 1);
+}
+
+static enum md_err toggle_draft(struct md_box *box, size_t i)
+{
+	return md_box_store(box, i, (md_box_flags(box, i) & MD_DRAFT) != 0 ? MD_STORE_REMOVE : MD_STORE_ADD, MD_DRAFT,
+	    NULL, 0);
+}
+
+void world_load(struct world *w, unsigned step)
+{
+	uint32_t uid;
+
+	if (step % 2 == 0)
+		(void)on(w, KNOWN, toggle_draft);
+	else if (save(w, LOADED, &uid) == MD_OK)
+		(void)on(w, uid, md_box_expunge);
 }

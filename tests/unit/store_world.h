@@ -3,7 +3,6 @@
 #ifndef TESTS_STORE_WORLD_H
 #define TESTS_STORE_WORLD_H
 
-#include "lib/str.h"
 #include "maildir/md.h"
 
 enum { WORLD_FOLDERS = 4, WORLD_MESSAGES = 10 };
@@ -43,10 +42,21 @@ struct change {
 extern const struct change changes[];
 extern const size_t n_changes;
 
-/* Appends what can be seen of W to OUT: folders, messages with UIDs, flags and keywords, subscriptions; and in
+enum { CHANGES_MAX = 32 };
+
+/* What can be seen of W, in new memory: folders, messages with UIDs, flags and keywords, subscriptions; and in
  * capitals what must never be. Mail is delivered before, with a name that sorts before all others: it must not get
- * a UID that was told. What caches say is compared with what is there without them. */
-#define WORLD_RAISED " raised" /* To has the UIDVALIDITY that There is to have: its RENAME may have been ended there */
-void world_see(struct world *w, struct str *out);
+ * a UID that was told. What caches say is compared with what is there without them. What others do meanwhile
+ * (world_load()) is left out. */
+char *world_seen(struct world *w);
+/* What is seen before and after each change, if nothing goes wrong. */
+void world_learn(char *before[CHANGES_MAX], char *after[CHANGES_MAX], bool cached);
+/* To has the UIDVALIDITY that There is to have: a RENAME that was ended, or could not be undone, may have raised
+ * it. UIDs stay what they are. */
+#define WORLD_RAISED " raised"
+/* Takes WHAT out of the text if it is there. */
+void world_forget(char *text, const char *what);
+/* One step of what another session does: it sets and removes \Draft, saves a message and deletes it. */
+void world_load(struct world *w, unsigned step);
 
 #endif

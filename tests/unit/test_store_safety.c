@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lib/str.h"
 #include "maildir/md_box.h"
 #include "maildir/md_tree.h"
 #include "tests/unit/file_calls.h"
@@ -20,47 +19,7 @@
 enum { CALLS_MAX = 2000, WAITS_MAX = 100, CACHED_STEP = 7 };
 
 /* What can be seen before and after each change, without a fault. */
-static char *before[32], *after[32];
-
-static char *see(struct world *w)
-{
-	struct str s = STR_INIT;
-
-	world_see(w, &s);
-	return str_steal(&s);
-}
-
-static void learn(bool cached)
-{
-	for (size_t i = 0; i < n_changes; i++) {
-		struct world w;
-		enum md_err e;
-
-		for (int run = 0; run < 2; run++) {
-			char **text = run != 0 ? &after[i] : &before[i];
-
-			world_begin(&w, cached);
-			if (changes[i].prepare != NULL)
-				changes[i].prepare(&w);
-			e = run != 0 ? changes[i].run(&w) : MD_OK;
-			CU_ASSERT_EQUAL_FATAL(e, MD_OK);
-			free(*text);
-			*text = see(&w);
-			if (strpbrk(*text, "\n") == NULL || strstr(*text, " HAS ") != NULL)
-				CU_FAIL_FATAL("the world is not in order");
-			world_end(&w);
-		}
-	}
-}
-
-/* A RENAME that was ended, or could not be undone, may have raised the UIDVALIDITY: UIDs stay what they are. */
-static void forgive_raised(char *text)
-{
-	char *at = strstr(text, WORLD_RAISED);
-
-	if (at != NULL)
-		memmove(at, at + strlen(WORLD_RAISED), strlen(at + strlen(WORLD_RAISED)) + 1);
-}
+static char *before[CHANGES_MAX], *after[CHANGES_MAX];
 
 static unsigned descriptors(void)
 {
@@ -123,9 +82,9 @@ static bool one_fault(size_t i, enum file_fault fault, int err, unsigned n, bool
 		complain(c, "a descriptor is left open", n, err, "", "");
 	if (e != MD_OK && w.root.why[0] == '\0' && e != MD_GONE)
 		complain(c, "refused without a reason", n, err, md_err_text(e), "");
-	text = see(&w);
+	text = world_seen(&w);
 	if (fault == FILE_FROM)
-		forgive_raised(text);
+		world_forget(text, WORLD_RAISED);
 	was = strcmp(text, before[i]) == 0;
 	is = strcmp(text, after[i]) == 0;
 	if (!is && (e == MD_OK || !was))
@@ -158,7 +117,7 @@ static void test_faults(void)
 		{ FILE_FROM, EROFS }, { FILE_FROM, EDQUOT } };
 	size_t n = getenv("WAYPOST_LONG") != NULL ? ARRAY_LEN(how) : 5;
 
-	learn(false);
+	world_learn(before, after, false);
 	for (size_t i = 0; i < n_changes; i++)
 		for (size_t k = 0; k < n; k++)
 			all_calls(i, how[k].fault, how[k].err, false);
@@ -166,7 +125,7 @@ static void test_faults(void)
 
 static void test_caches(void)
 {
-	learn(true);
+	world_learn(before, after, true);
 	for (size_t i = 0; i < n_changes; i++)
 		all_calls(i, FILE_ONCE, EIO, true);
 }
@@ -187,8 +146,8 @@ static bool one_kill(size_t i, unsigned n)
 		_exit(changes[i].run(&w) == MD_OK ? 0 : 1);
 	}
 	CU_ASSERT_EQUAL_FATAL(waitpid(pid, &status, 0), pid);
-	text = see(&w);
-	forgive_raised(text);
+	text = world_seen(&w);
+	world_forget(text, WORLD_RAISED);
 	if (strcmp(text, after[i]) != 0 && (!WIFSIGNALED(status) || strcmp(text, before[i]) != 0))
 		complain(&changes[i], "killed", n, 0, "", text);
 	free(text);
@@ -198,7 +157,7 @@ static bool one_kill(size_t i, unsigned n)
 
 static void test_kills(void)
 {
-	learn(false);
+	world_learn(before, after, false);
 	for (size_t i = 0; i < n_changes; i++) {
 		unsigned n = 1;
 
