@@ -20,6 +20,7 @@
 #include "maildir/md_pop3.h"
 #include "maildir/md_save.h"
 #include "maildir/md_subscribe.h"
+#include "maildir/md_track.h"
 #include "maildir/md_tree.h"
 #include "tests/unit/unit.h"
 
@@ -95,25 +96,36 @@ static void put_message(const struct world *w, const char *folder, int k, const 
 	put(w, path, text);
 }
 
-/* As a delivery agent does it. */
-static void deliver(const struct world *w, int k, const char *name)
+static void rename_in(const struct world *w, const char *folder, const char *from, const char *sub, const char *to)
 {
-	char from[64], to[64], text[TEXT_MAX];
+	char a[64], b[64];
 	int fd;
 
-	snprintf(from, sizeof(from), "tmp/%s", name);
-	snprintf(to, sizeof(to), "new/%s", name);
-	text_of(k, text);
-	put(w, from, text);
-	CU_ASSERT_EQUAL_FATAL(renameat(w->root.fd, from, w->root.fd, to), 0);
-	fd = openat(w->root.fd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	snprintf(a, sizeof(a), "%s/%s", folder, from);
+	snprintf(b, sizeof(b), "%s/%s/%s", folder, sub, to);
+	CU_ASSERT_EQUAL_FATAL(renameat(w->root.fd, a, w->root.fd, b), 0);
+	snprintf(b, sizeof(b), "%s/%s", folder, sub);
+	fd = openat(w->root.fd, b, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	CU_ASSERT_EQUAL(fsync(fd), 0);
 	close(fd);
 }
 
+/* As a delivery agent does it. */
+static void deliver(const struct world *w, const char *folder, int k, const char *name)
+{
+	char from[64], path[80], text[TEXT_MAX];
+
+	snprintf(from, sizeof(from), "tmp/%s", name);
+	snprintf(path, sizeof(path), "%s/%s", folder, from);
+	text_of(k, text);
+	put(w, path, text);
+	rename_in(w, folder, from, "new", name);
+}
+
 /* --- the world --- */
 
-static const char *const known_folders[WORLD_FOLDERS] = { "", "To", "Old", "Plain" };
+static const char *const known_folders[WORLD_FOLDERS] = { "", "To", "Old", "Plain", "Tracked" };
+enum { PLAIN = 3, TRACKED = 4 }; /* of them */
 
 /* What the caches hold of message I. Returns false if that is wrong. */
 static bool note_parsed(struct md_box *box, size_t i)
@@ -143,9 +155,58 @@ static enum md_err open_and_parse(struct world *w, const char *folder, uint32_t 
 	for (size_t i = 0; i < md_box_count(box); i++)
 		CU_ASSERT(note_parsed(box, i));
 	if (e == MD_OK && *folder == '\0') {
-		w->uids_told = MAX(w->uids_told, md_box_last_uid(box));
+		w->told.uids = MAX(w->told.uids, md_box_last_uid(box));
 		if (md_box_last_uid(box) == 8)
-			w->uid[8] = 8;
+			w->told.uid[8] = 8;
+	}
+	md_box_close(&box);
+	return e;
+}
+
+static unsigned seen_flags(const struct md_box *box, size_t i)
+{
+	return md_box_flags(box, i) & ~(unsigned)MD_DRAFT;
+}
+
+/* The client hears of all that BOX, folder F, has. */
+static void synchronise(struct world *w, size_t f, struct md_box *box)
+{
+	struct world_synced s = { .highest = md_box_highest_modseq(box) };
+
+	for (size_t i = 0; i < md_box_count(box); i++) {
+		size_t k = md_box_uid(box, i) - 1; /* no file is read: that would be one of the calls that fail */
+
+		CU_ASSERT_FATAL(k < WORLD_TRACKED);
+		s.of[k].uid = md_box_uid(box, i);
+		s.of[k].flags = seen_flags(box, i);
+		s.of[k].modseq = md_box_modseq(box, i);
+	}
+	w->told.synced[f - PLAIN].latest = s;
+	if (w->told.synced[f - PLAIN].first.highest == 0)
+		w->told.synced[f - PLAIN].first = s;
+}
+
+/* Opens folder F and asks for its sequences; if there is FN, that changes the message with UID. */
+static enum md_err track(struct world *w, size_t f, uint32_t uid, enum md_err (*fn)(struct md_box *box, size_t i))
+{
+	struct md_changes ch;
+	struct md_box *box;
+	enum md_err e = md_box_open(&w->root, known_folders[f], false, &box);
+	size_t i;
+
+	if (e != MD_OK)
+		return e;
+	e = md_box_uid_sticky(box) ? md_box_track(box, &ch) : MD_FULL;
+	if (e == MD_OK && fn != NULL) {
+		i = md_box_find(box, uid);
+		e = i < md_box_count(box) && md_box_uid(box, i) == uid ? fn(box, i) : MD_GONE;
+		if (e == MD_OK)
+			e = md_box_flush(box);
+		md_box_drop_gone(box, NULL, NULL);
+	}
+	if (e == MD_OK) {
+		w->told.uidvalidity[f] = md_box_uidvalidity(box);
+		synchronise(w, f, box);
 	}
 	md_box_close(&box);
 	return e;
@@ -189,7 +250,7 @@ void world_begin(struct world *w, bool cached)
 	put(w, "maildirsize", "1000000S\n");
 	for (int k = 1; k <= KNOWN; k++) {
 		put_message(w, ".", k, "");
-		w->uid[k] = (uint32_t)k;
+		w->told.uid[k] = (uint32_t)k;
 	}
 	CU_ASSERT_EQUAL_FATAL(md_tree_create(&w->root, "To"), MD_OK);
 	CU_ASSERT_EQUAL_FATAL(md_tree_create(&w->root, "Old"), MD_OK);
@@ -197,11 +258,15 @@ void world_begin(struct world *w, bool cached)
 	make_dirs(text);
 	put_message(w, ".To", 11, "S");
 	put_message(w, ".Old", 12, "");
-	put_message(w, ".Plain", 13, "");
-	for (size_t i = 0; i + 1 < WORLD_FOLDERS; i++)
-		CU_ASSERT_EQUAL_FATAL(open_and_parse(w, known_folders[i], &w->uidvalidity[i]), MD_OK);
+	put_message(w, ".Plain", WORLD_FIRST_TRACKED, "");
+	CU_ASSERT_EQUAL_FATAL(md_tree_create(&w->root, "Tracked"), MD_OK);
+	for (int k = 1; k <= 4; k++)
+		put_message(w, ".Tracked", WORLD_FIRST_TRACKED + k, "");
+	for (size_t i = 0; i < PLAIN; i++)
+		CU_ASSERT_EQUAL_FATAL(open_and_parse(w, known_folders[i], &w->told.uidvalidity[i]), MD_OK);
+	CU_ASSERT_EQUAL_FATAL(track(w, TRACKED, 0, NULL), MD_OK);
 	keep_keyword(w);
-	snprintf(text, sizeof(text), "1 %u 1\n", w->uidvalidity[1] + 1000);
+	snprintf(text, sizeof(text), "1 %u 1\n", w->told.uidvalidity[1] + 1000);
 	put(w, "tmp/uidv.There", text);
 	CU_ASSERT_EQUAL_FATAL(md_subscribe(&w->root, "Old"), MD_OK);
 	if (cached) {
@@ -209,7 +274,7 @@ void world_begin(struct world *w, bool cached)
 			put_message(w, ".", k, "S");
 		for (int i = 0; i < 2; i++) { /* one that writes the list makes no cache */
 			tick(w);
-			CU_ASSERT_EQUAL_FATAL(open_and_parse(w, "", &w->uidvalidity[0]), MD_OK);
+			CU_ASSERT_EQUAL_FATAL(open_and_parse(w, "", &w->told.uidvalidity[0]), MD_OK);
 		}
 		CU_ASSERT_EQUAL(faccessat(w->root.fd, "waypostcache", F_OK, 0), 0);
 		CU_ASSERT_EQUAL(faccessat(w->root.fd, "waypostparsed", F_OK, 0), 0);
@@ -281,7 +346,7 @@ static enum md_err to(struct md_box *box, size_t i,
 	enum md_err e = fn(box, &i, 1, "To", &c);
 
 	if (e == MD_OK && c.n == 1)
-		acting->uid_in_to[c.from[0]] = c.to[0];
+		acting->told.uid_in_to[c.from[0]] = c.to[0];
 	md_copied_fini(&c);
 	return e;
 }
@@ -298,18 +363,18 @@ static enum md_err move(struct md_box *box, size_t i)
 
 static void deliver_8(const struct world *w)
 {
-	deliver(w, 8, "8.x");
+	deliver(w, ".", 8, "8.x");
 }
 
 static enum md_err do_open(struct world *w)
 {
-	return open_and_parse(w, "", &w->uidvalidity[0]);
+	return open_and_parse(w, "", &w->told.uidvalidity[0]);
 }
 
 /* A folder that Courier's delivery agent made: it has no list of UIDs. */
 static enum md_err do_first(struct world *w)
 {
-	return open_and_parse(w, "Plain", &w->uidvalidity[3]);
+	return open_and_parse(w, "Plain", &w->told.uidvalidity[PLAIN]);
 }
 
 static enum md_err save(struct world *w, int k, uint32_t *uid)
@@ -337,8 +402,8 @@ static enum md_err do_append(struct world *w)
 	enum md_err e = save(w, 9, &uid);
 
 	if (e == MD_OK) {
-		w->uids_told = MAX(w->uids_told, uid);
-		w->uid[9] = uid;
+		w->told.uids = MAX(w->told.uids, uid);
+		w->told.uid[9] = uid;
 	}
 	return e;
 }
@@ -412,6 +477,47 @@ static enum md_err do_delete(struct world *w)
 	return md_tree_delete(&w->root, "Old");
 }
 
+static enum md_err do_id(struct world *w)
+{
+	char id[MD_MAILBOX_ID_SIZE];
+	enum md_err e = md_mailbox_id(&w->root, "To", id);
+
+	if (e == MD_OK)
+		memcpy(w->told.id_of_to, id, sizeof(id));
+	return e;
+}
+
+static enum md_err do_track(struct world *w)
+{
+	return track(w, PLAIN, 0, NULL);
+}
+
+static void deliver_18(const struct world *w)
+{
+	deliver(w, ".Tracked", WORLD_FIRST_TRACKED + 5, "18.x");
+}
+
+/* As Courier does it. */
+static void set_flag_of_16(const struct world *w)
+{
+	rename_in(w, ".Tracked", "cur/16.x:2,", "cur", "16.x:2,S");
+}
+
+static enum md_err do_track_again(struct world *w)
+{
+	return track(w, TRACKED, 0, NULL);
+}
+
+static enum md_err do_tracked_flag(struct world *w)
+{
+	return track(w, TRACKED, 1, store_flag);
+}
+
+static enum md_err do_tracked_expunge(struct world *w)
+{
+	return track(w, TRACKED, 2, md_box_expunge);
+}
+
 const struct change changes[] = {
 	{ "OPEN", deliver_8, do_open, UNCERTAIN },
 	{ "first OPEN", NULL, do_first, UNCERTAIN },
@@ -424,6 +530,12 @@ const struct change changes[] = {
 	{ "QUIT", NULL, do_quit, UNCERTAIN },
 	{ "SUBSCRIBE", NULL, do_subscribe, UNCERTAIN },
 	{ "UNSUBSCRIBE", NULL, do_unsubscribe, UNCERTAIN },
+	{ "first sequences", NULL, do_track, UNCERTAIN },
+	{ "sequences of what came", deliver_18, do_track_again, UNCERTAIN },
+	{ "sequences of what others changed", set_flag_of_16, do_track_again, UNCERTAIN },
+	{ "STORE with sequences", NULL, do_tracked_flag, UNCERTAIN },
+	{ "EXPUNGE with sequences", NULL, do_tracked_expunge, UNCERTAIN },
+	{ "mailbox id", NULL, do_id, UNCERTAIN },
 	{ "CREATE", NULL, do_create, AS_BEFORE },
 	{ "RENAME", NULL, do_rename, AS_BEFORE },
 	{ "DELETE", NULL, do_delete, AS_BEFORE },
@@ -454,7 +566,7 @@ static void see_message(const struct world *w, struct md_box *box, size_t i, con
 	size_t n;
 
 	if (k == LATE) {
-		str_addf(out, " late%s;", *folder == '\0' && uid > w->uids_told ? "" : " HAS A UID THAT WAS TOLD");
+		str_addf(out, " late%s;", *folder == '\0' && uid > w->told.uids ? "" : " HAS A UID THAT WAS TOLD");
 		return;
 	}
 	if (k == LOADED)
@@ -462,14 +574,14 @@ static void see_message(const struct world *w, struct md_box *box, size_t i, con
 	text_of(k, right);
 	str_addf(out, " %d%s", k, strcmp(text, right) == 0 ? "" : " IS DAMAGED");
 	if (k > 0 && k < WORLD_MESSAGES)
-		told = *folder == '\0' ? w->uid[k] : w->uid_in_to[k];
+		told = *folder == '\0' ? w->told.uid[k] : w->told.uid_in_to[k];
 	else if (k > 10 && k < FILLERS)
-		told = 1;
+		told = (uint32_t)MAX(k - WORLD_FIRST_TRACKED, 1);
 	if (k >= FILLERS)
 		told = (uint32_t)k - FILLERS + KNOWN + 1;
 	if (told != 0 && told != uid)
 		str_addf(out, " HAS ANOTHER UID (%u)", uid);
-	str_addf(out, " flags %x", md_box_flags(box, i) & ~(unsigned)MD_DRAFT);
+	str_addf(out, " flags %x", seen_flags(box, i));
 	kw = md_box_keywords(box, i, &n);
 	for (size_t j = 0; j < n; j++)
 		str_addf(out, " %s", md_box_keyword_name(box, kw[j]));
@@ -480,15 +592,93 @@ static void see_message(const struct world *w, struct md_box *box, size_t i, con
 
 static void see_uidvalidity(const struct world *w, const char *folder, uint32_t v, struct str *out)
 {
-	if (strcmp(folder, "To") == 0 && v == w->uidvalidity[1] + 1001) {
+	if (strcmp(folder, "To") == 0 && v == w->told.uidvalidity[1] + 1001) {
 		str_adds(out, WORLD_RAISED);
 		return;
 	}
 	for (size_t i = 0; i < WORLD_FOLDERS; i++)
-		if (strcmp(folder, known_folders[i]) == 0 && w->uidvalidity[i] != 0 && v != w->uidvalidity[i])
+		if (strcmp(folder, known_folders[i]) == 0 && w->told.uidvalidity[i] != 0 && v != w->told.uidvalidity[i])
 			str_adds(out, " HAS ANOTHER UIDVALIDITY");
-	if (strcmp(folder, "There") == 0 && v <= w->uidvalidity[1] + 1000)
+	if (strcmp(folder, "There") == 0 && v <= w->told.uidvalidity[1] + 1000)
 		str_adds(out, " HAS AN OLD UIDVALIDITY");
+}
+
+/* The UIDs that are gone, of those that a client knows. */
+static void forget(uint32_t first, uint32_t last, void *arg)
+{
+	struct world_synced *s = arg;
+
+	for (size_t k = 0; k < WORLD_TRACKED; k++)
+		if (s->of[k].uid >= first && s->of[k].uid <= last)
+			s->of[k].uid = 0;
+}
+
+static void see_sequence(const struct world_synced *told, struct md_box *box, size_t i, struct str *out)
+{
+	uint32_t uid = md_box_uid(box, i);
+	uint64_t modseq = md_box_modseq(box, i);
+	size_t k = 0;
+
+	while (k < WORLD_TRACKED && told->of[k].uid != uid)
+		k++;
+	if (modseq > md_box_highest_modseq(box))
+		str_adds(out, " HAS A SEQUENCE ABOVE THE HIGHEST");
+	if (modseq <= told->highest && (k == WORLD_TRACKED || told->of[k].flags != seen_flags(box, i)))
+		str_addf(out, " HAS A CHANGE THAT IS NEVER TOLD (UID %u)", uid);
+	if (k < WORLD_TRACKED && modseq < told->of[k].modseq)
+		str_addf(out, " HAS A SEQUENCE THAT GOES BACK (UID %u)", uid);
+}
+
+/* What a client that was TOLD so much of BOX hears next: all that is not as it knows. */
+static void see_told(const struct world_synced *told, struct md_box *box, struct str *out)
+{
+	struct world_synced left = *told;
+
+	if (told->highest == 0)
+		return;
+	if (md_box_highest_modseq(box) < told->highest)
+		str_adds(out, " HAS A HIGHEST SEQUENCE THAT GOES BACK");
+	if (box->track->s.floor > told->highest)
+		str_adds(out, " HAS SEQUENCES THAT BEGAN ANEW");
+	for (size_t i = 0; i < md_box_count(box); i++)
+		see_sequence(told, box, i, out);
+	md_box_expunged_since(box, told->highest, forget, &left);
+	for (size_t k = 0; k < WORLD_TRACKED; k++) {
+		uint32_t uid = left.of[k].uid;
+		size_t i = md_box_find(box, uid);
+
+		if (uid != 0 && (i >= md_box_count(box) || md_box_uid(box, i) != uid))
+			str_addf(out, " HAS A LOSS THAT IS NEVER TOLD (UID %u)", uid);
+	}
+}
+
+/* What clients that synchronise folder F hear next. */
+static void see_sequences(struct world *w, size_t f, struct str *out)
+{
+	struct md_changes ch;
+	struct md_box *box;
+
+	if (md_box_open(&w->root, known_folders[f], false, &box) != MD_OK) {
+		str_adds(out, " CANNOT BE OPENED AGAIN");
+		return;
+	}
+	if (md_box_track(box, &ch) == MD_OK) {
+		see_told(&w->told.synced[f - PLAIN].latest, box, out);
+		see_told(&w->told.synced[f - PLAIN].first, box, out);
+	} else {
+		str_addf(out, " HAS NO SEQUENCES: %s", w->root.why);
+	}
+	md_box_close(&box);
+}
+
+static void see_id(struct world *w, const char *folder, struct str *out)
+{
+	char id[MD_MAILBOX_ID_SIZE];
+
+	if (*w->told.id_of_to == '\0' || (strcmp(folder, "To") != 0 && strcmp(folder, "There") != 0))
+		return;
+	if (md_mailbox_id(&w->root, folder, id) != MD_OK || strcmp(id, w->told.id_of_to) != 0)
+		str_adds(out, " HAS ANOTHER ID");
 }
 
 /* In the order of their numbers: UIDs of what nobody was told of may differ. */
@@ -515,8 +705,12 @@ static void see_folder(struct world *w, const char *folder, struct str *out)
 			str_adds(out, seen[k].data);
 		str_fini(&seen[k]);
 	}
-	str_addc(out, '\n');
 	md_box_close(&box);
+	for (size_t f = PLAIN; f < WORLD_FOLDERS; f++)
+		if (strcmp(folder, known_folders[f]) == 0)
+			see_sequences(w, f, out);
+	see_id(w, folder, out);
+	str_addc(out, '\n');
 }
 
 /* Each line of maildirsize is whole, or the next writer makes it so. */
@@ -569,7 +763,7 @@ static void world_see(struct world *w, struct str *out)
 	size_t start = out->len;
 
 	tick(w);
-	deliver(w, LATE, "0.late");
+	deliver(w, ".", LATE, "0.late");
 	tick(w);
 	see_all(w, out);
 	if (!w->cached)
@@ -626,8 +820,10 @@ void world_load(struct world *w, unsigned step)
 {
 	uint32_t uid;
 
-	if (step % 2 == 0)
+	if (step % 3 == 0)
 		(void)on(w, KNOWN, toggle_draft);
+	else if (step % 3 == 1)
+		(void)track(w, TRACKED, 4, toggle_draft);
 	else if (save(w, LOADED, &uid) == MD_OK)
 		(void)on(w, uid, md_box_expunge);
 }

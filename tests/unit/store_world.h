@@ -3,23 +3,42 @@
 #ifndef TESTS_STORE_WORLD_H
 #define TESTS_STORE_WORLD_H
 
-#include "maildir/md.h"
+#include "maildir/md_box.h"
 
-enum { WORLD_FOLDERS = 4, WORLD_MESSAGES = 10 };
+enum { WORLD_FOLDERS = 5, WORLD_MESSAGES = 10, WORLD_FIRST_TRACKED = 13, WORLD_TRACKED = 6 };
+
+/* What a client knows that synchronises a folder: 0: nothing. */
+struct world_synced {
+	uint64_t highest;
+	struct {
+		uint32_t uid; /* 0: no such message */
+		unsigned flags;
+		uint64_t modseq;
+	} of[WORLD_TRACKED]; /* by UID */
+};
+
+/* What was told to somebody: UIDVALIDITY of INBOX, To, Old, Plain and Tracked; UIDs of message K in INBOX and in To;
+ * 0: none; sequences in Plain and in Tracked. */
+struct world_told {
+	uint32_t uidvalidity[WORLD_FOLDERS], uid[WORLD_MESSAGES], uid_in_to[WORLD_MESSAGES];
+	uint32_t uids; /* all UIDs of INBOX up to this one */
+	struct {
+		struct world_synced first, latest; /* one client that has not asked since, and one that has */
+	} synced[2];
+	char id_of_to[MD_MAILBOX_ID_SIZE]; /* also of There, once it is renamed */
+};
 
 struct world {
 	char dir[64];
 	struct md_root root;
 	bool cached;
-	/* What was told to somebody: UIDVALIDITY of INBOX, To, Old and Plain; UIDs of message K in INBOX and in To;
-	 * 0: none. */
-	uint32_t uidvalidity[WORLD_FOLDERS], uid[WORLD_MESSAGES], uid_in_to[WORLD_MESSAGES];
-	uint32_t uids_told; /* all UIDs of INBOX up to this one */
+	struct world_told told;
 };
 
 /* Makes one. Messages 1 to 7 are in INBOX, with UIDs that somebody knows, 11 in To, 12 in Old, 13 in Plain, which
- * has no list of UIDs yet; a folder There was deleted and had a higher UIDVALIDITY; Old is subscribed; maildirsize
- * is kept. CACHED: all clocks are ahead, so that caches are made and believed at once, which costs some pauses. */
+ * has no list of UIDs yet, 14 to 17 in Tracked, which somebody synchronises; a folder There was deleted and had a
+ * higher UIDVALIDITY; Old is subscribed; maildirsize is kept. CACHED: all clocks are ahead, so that caches are made
+ * and believed at once, which costs some pauses. */
 void world_begin(struct world *w, bool cached);
 /* Makes W one of the Maildir DIR, which holds the same at another time. */
 void world_at(struct world *w, const struct world *of, const char *dir);

@@ -18,6 +18,7 @@ enum { KILLS = 12, OTHERS = 2, STEPS_MAX = 5000, CALLS_MORE = 40 /* what others 
 
 static char *before[CHANGES_MAX], *after[CHANGES_MAX];
 static uint64_t seed;
+static struct world_told *told; /* by the process that was to be killed, if it was not */
 
 static unsigned below(unsigned n)
 {
@@ -75,9 +76,15 @@ static void one(size_t i, unsigned calls)
 	usleep(below(2000));
 	if ((pid = fork()) == 0) {
 		file_calls_begin(FILE_KILL, n, 0);
-		_exit(changes[i].run(&w) == MD_OK ? 0 : 1);
+		if (changes[i].run(&w) != MD_OK)
+			_exit(1);
+		file_calls_end();
+		*told = w.told;
+		_exit(0);
 	}
 	CU_ASSERT_EQUAL_FATAL(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		w.told = *told;
 	for (unsigned k = 0; k < OTHERS; k++) {
 		kill(others[k], SIGKILL);
 		CU_ASSERT_EQUAL(waitpid(others[k], NULL, 0), others[k]);
@@ -100,6 +107,8 @@ static void test_kills(void)
 
 	seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) << 20 ^ (uint64_t)getpid();
 	printf("WAYPOST_SEED=%llu, %u kills for each change\n", (unsigned long long)seed, kills);
+	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_FATAL(told != MAP_FAILED);
 	world_learn(before, after, false);
 	for (size_t i = 0; i < n_changes; i++) {
 		unsigned calls = calls_of(i);
