@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authd/lacking.h"
 #include "authd/pool_file.h"
 #include "authd/shared.h"
 #include "authlib/password.h"
@@ -143,6 +144,18 @@ static void do_shared(const struct job *job, int image, struct job_done *done, i
 	job_done_fini(&known);
 }
 
+/* Adds to the report of IMAGE which of its accounts cannot log in by what is offered. */
+static void add_lacking(struct userdb_report *report, int image)
+{
+	int copy = fcntl(image, F_DUPFD_CLOEXEC, 3);
+	const char *why;
+	struct userdb *db = copy != -1 ? userdb_open_fd(copy, &why) : NULL;
+
+	if (db != NULL)
+		lacking_report(&report->text, ctx.set, db);
+	userdb_close(&db);
+}
+
 /* Ends the wait for the answer to job ID: authd takes a truncated one for none. */
 static void no_answer(struct chan *c, uint32_t id)
 {
@@ -171,8 +184,10 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 			do_shared(&job, fd, &done, &image);
 		else
 			authworker_do(&job, fd, chain, &done, &image);
-		if (image != -1)
+		if (image != -1) {
+			add_lacking(&done.report, image);
 			role_userdb(&ctx, authworker_image_lasts(&job, &done, ctx.set->authuserdb_USERDB) ? image : -1);
+		}
 		memcpy(done.settings, settings, sizeof(settings));
 		job_done_write(&out, &done);
 		if (chan_send(c, &out, image) != 0) {

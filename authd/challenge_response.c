@@ -52,6 +52,7 @@ struct mech {
 	enum scram_hash scram;                                         /* SCRAM's */
 	answer_maker *answer;                                          /* to a challenge; NULL: there is none */
 	const char *missing;                                           /* for the log: what the account lacks */
+	const char *remedy;                                            /* see challenge_response_remedy() */
 };
 
 static bool cram_answer(struct str *out, const struct mech *m, const struct account *a, const char *password,
@@ -113,16 +114,24 @@ static bool has_secret(const struct mech *m, const struct account *a)
 		.missing = \
 		    "its directory has neither its clear password nor the field that this mechanism needs (userdb: " \
 		    "hmac-...pw)", \
+		.remedy = "the field hmac-" name "pw from userdbpw -hmac-" name, \
 	}
 static const struct mech mechs[AUTH_MECH_COUNT] = {
 	[AUTH_MECH_APOP] = { .clear = true,
 	    .answer = apop_answer,
-	    .missing = "its directory does not have its clear password" },
+	    .missing = "its directory does not have its clear password",
+	    .remedy = "the password itself ({PLAIN}...)" },
 	[AUTH_MECH_CRAM_MD5] = CRAM("md5"),
 	[AUTH_MECH_CRAM_SHA1] = CRAM("sha1"),
 	[AUTH_MECH_CRAM_SHA256] = CRAM("sha256"),
-	[AUTH_MECH_SCRAM_SHA_1] = { .clear = true, .stored = has_secret, .scram = SCRAM_SHA_1 },
-	[AUTH_MECH_SCRAM_SHA_256] = { .clear = true, .stored = has_secret, .scram = SCRAM_SHA_256 },
+	[AUTH_MECH_SCRAM_SHA_1] = { .clear = true,
+	    .stored = has_secret,
+	    .scram = SCRAM_SHA_1,
+	    .remedy = "a secret from userdbpw -scram-sha-1" },
+	[AUTH_MECH_SCRAM_SHA_256] = { .clear = true,
+	    .stored = has_secret,
+	    .scram = SCRAM_SHA_256,
+	    .remedy = "a secret from userdbpw -scram-sha-256" },
 };
 
 enum scram_hash challenge_response_scram_hash(enum auth_mech mech)
@@ -163,16 +172,24 @@ enum auth_result challenge_response_check(enum auth_mech mech, const struct acco
 	return !has ? AUTH_DISABLED : same ? AUTH_OK : AUTH_MISMATCH;
 }
 
-void challenge_response_list(struct str *out, const struct account *a)
+bool challenge_response_can(enum auth_mech mech, const struct account *a)
 {
+	const struct mech *m = &mechs[mech];
 	char password[ACCOUNT_PASSWORD_MAX];
-	bool clear = auth_clear_password(a, password);
+	bool clear = m->clear && auth_clear_password(a, password);
 
 	mem_wipe(password, sizeof(password));
-	for (int i = 0; i < AUTH_MECH_COUNT && !password_is_locked(a->hash); i++) {
-		const struct mech *m = &mechs[i];
+	return !password_is_locked(a->hash) && (clear || (m->stored != NULL && m->stored(m, a)));
+}
 
-		if ((clear && m->clear) || (m->stored != NULL && m->stored(m, a)))
+const char *challenge_response_remedy(enum auth_mech mech)
+{
+	return mechs[mech].remedy;
+}
+
+void challenge_response_list(struct str *out, const struct account *a)
+{
+	for (int i = 0; i < AUTH_MECH_COUNT; i++)
+		if (challenge_response_can((enum auth_mech)i, a))
 			str_addf(out, "%s%s", out->len != 0 ? " " : "", auth_mech_name((enum auth_mech)i));
-	}
 }

@@ -7,6 +7,11 @@
 #include "authlib/scram_secret.h"
 #include "node/msg_auth.h"
 
+/* A has the data for logins by MECH, which sends no password, and is not locked. */
+bool challenge_response_can(enum auth_mech mech, const struct account *a);
+/* How to give an account that data in a userdb, for the operator (static); NULL: MECH is none of these. */
+const char *challenge_response_remedy(enum auth_mech mech);
+
 /* Appends the names of the mechanisms that A has the data for, separated by blanks, without those that send the
  * password. */
 void challenge_response_list(struct str *out, const struct account *a);

@@ -14,6 +14,7 @@
 #ifndef AUTHD_JOB_H
 #define AUTHD_JOB_H
 
+#include "authd/lacking.h"
 #include "authlib/dirnews.h"
 #include "authlib/userdb.h"
 #include "lib/net.h"
@@ -30,7 +31,7 @@ enum job_kind {
 
 #define JOB_SINCE_NOW UINT64_MAX
 
-enum { JOB_SERVICE_MAX = 32, JOB_TEXT_MAX = USERDB_REPORT_TEXT_MAX };
+enum { JOB_SERVICE_MAX = 32, JOB_TEXT_MAX = USERDB_REPORT_TEXT_MAX + LACKING_TEXT_MAX };
 
 /* A job. Strings are owned and never NULL; only those of the kind matter. */
 struct job {

@@ -13,6 +13,7 @@ authd_libauthd_a_SOURCES = \
 	authd/identify.c authd/identify.h \
 	authd/job.c authd/job.h \
 	authd/jobs.c authd/jobs.h \
+	authd/lacking.c authd/lacking.h \
 	authd/troubles.c authd/troubles.h \
 	authd/challenge_response.c authd/challenge_response.h \
 	authd/memcached.c authd/memcached_text.c authd/memcached_text.h \

@@ -98,9 +98,10 @@ enum userdb_status userdb_build(const char *path, const struct userdb *old, unsi
     struct userdb_report *rep, int *fd_out);
 
 /* For `waypost check`: reads PATH like a node at its start, and appends lines about errors to OUT. False: a node would
- * refuse it. An empty or missing one is only a warning: the installation may be incomplete. FN is called with ARG for
- * every account that a node would have. */
-bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *arg);
+ * refuse it. An empty or missing one is only a warning: the installation may be incomplete. USE is called with
+ * ARG and what a node would have, if it can be made; DB is valid until it returns. */
+typedef void userdb_use_fn(void *arg, const struct userdb *db);
+bool userdb_check(const char *path, struct str *out, userdb_use_fn *use, void *arg);
 
 /* --- noticing changes --- */
 

@@ -32,20 +32,18 @@ static void add_lines(struct str *out, const char *p, const char *before)
 	}
 }
 
-/* Calls FN for the accounts of the image in FD, which it closes. */
-static void each_account(int fd, auth_account_fn *fn, void *arg)
+/* Calls USE for the image in FD, which it closes. */
+static void show_image(int fd, userdb_use_fn *use, void *arg)
 {
-	struct str why = STR_INIT;
-	const char *reason;
-	struct userdb *db = userdb_open_fd(fd, &reason);
+	const char *why;
+	struct userdb *db = userdb_open_fd(fd, &why);
 
 	if (db != NULL)
-		userdb_each(db, fn, arg, &why);
+		use(arg, db);
 	userdb_close(&db);
-	str_fini(&why);
 }
 
-bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *arg)
+bool userdb_check(const char *path, struct str *out, userdb_use_fn *use, void *arg)
 {
 	struct userdb_report rep;
 	int fd;
@@ -65,7 +63,7 @@ bool userdb_check(const char *path, struct str *out, auth_account_fn *fn, void *
 	else
 		str_addf(out, "userdb: %llu accounts\n", (unsigned long long)rep.entries);
 	if (fd != -1)
-		each_account(fd, fn, arg);
+		show_image(fd, use, arg);
 	userdb_report_fini(&rep);
 	return good;
 }

@@ -10,6 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "authd/lacking.h"
 #include "authlib/auth.h"
 #include "authlib/userdb.h"
 #include "lib/install_dirs.h"
@@ -349,18 +350,37 @@ static int do_auth(struct tool *t)
 	return status;
 }
 
+/* What is known of the accounts of a userdb. */
+struct userdb_checks {
+	const struct settings *set;
+	struct check_accounts accounts;
+	struct str lacking; /* lines of lacking_report() */
+};
+
+static void check_image(void *arg, const struct userdb *db)
+{
+	struct userdb_checks *c = arg;
+	struct str why = STR_INIT;
+
+	userdb_each(db, check_accounts_one, &c->accounts, &why);
+	lacking_report(&c->lacking, c->set, db);
+	str_fini(&why);
+}
+
 /* Checks the account file, if it is used and exists (the check of the settings reports a missing one). */
 static bool check_userdb(const struct settings *set, struct str *text)
 {
-	struct check_accounts found;
+	struct userdb_checks found = { .set = set, .lacking = STR_INIT };
 	bool good;
 
 	if (!auth_modules_have(set->authdaemonrc_authmodulelist, "authuserdb") ||
 	    access(set->authuserdb_USERDB, F_OK) != 0)
 		return true;
-	check_accounts_init(&found, set);
-	good = userdb_check(set->authuserdb_USERDB, text, check_accounts_one, &found);
-	check_accounts_report(&found, text);
+	check_accounts_init(&found.accounts, set);
+	good = userdb_check(set->authuserdb_USERDB, text, check_image, &found);
+	check_accounts_report(&found.accounts, text);
+	settings_add_warnings(text, str_cstr(&found.lacking));
+	str_fini(&found.lacking);
 	return good;
 }
 

@@ -111,7 +111,9 @@ int settings_server_next(const char **list, char host[SETTINGS_HOST_MAX], uint16
 /* The service name that a PORTMAP setting (imapd_AUTHSERVICE) gives for logins at the local port PORT, in BUF of
  * SIZE bytes (32 are enough), or NORMAL. */
 const char *settings_authservice(const char *map, uint16_t port, const char *normal, char *buf, size_t size);
-/* Some protocol announces a SCRAM mechanism. */
+/* Clients by P are offered logins by MECHANISM ("CRAM-MD5", "APOP"), with TLS or without. False if P is not served. */
+bool settings_offers(const struct settings *set, enum protocol p, const char *mechanism);
+/* Some protocol offers a SCRAM mechanism. */
 bool settings_offer_scram(const struct settings *set);
 /* The system user NAME, which SETTING names, exists and can run a role: it is not root. If not, ERR (ERRSIZE bytes)
  * says what to do. */

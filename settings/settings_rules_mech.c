@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "settings/capability.h"
 #include "settings/settings_load.h"
 
 enum kind { KIND_PLAINTEXT, KIND_CRAM, KIND_APOP, KIND_SCRAM, KIND_EXTERNAL, KIND_UNSUPPORTED };
@@ -36,15 +37,10 @@ static const struct {
 static const char scram_needs[] =
     "a clear password, or a {SCRAM-SHA-1} or {SCRAM-SHA-256} secret of the same mechanism";
 
-/* Why accounts of MODULE cannot log in by a mechanism of KIND; NULL: they can, or it is not known. */
+/* What accounts of MODULE need for logins by a mechanism of KIND, and this node cannot find out whether they have it;
+ * NULL: they have it, or it can: each account of a userdb is looked at (authd/lacking.h). */
 static const char *obstacle(const struct settings *set, const char *module, enum kind kind)
 {
-	if (strcmp(module, "authuserdb") == 0)
-		return kind == KIND_SCRAM ?
-		    scram_needs :
-		    kind == KIND_APOP ?
-		    "a clear password, which userdb never has" :
-		    "a field hmac-md5pw, hmac-sha1pw or hmac-sha256pw, from userdbpw -hmac-md5, ...";
 	if (strcmp(module, "authldap") == 0)
 		return set->authldaprc_LDAP_AUTHBIND ?
 		    "a clear password, which LDAP_AUTHBIND never reveals" :
@@ -122,8 +118,29 @@ void settings_rules_mechanism(struct settings_load *l, enum protocol protocol, u
 		*said |= 1u << known[i].kind;
 }
 
+bool settings_offers(const struct settings *set, enum protocol p, const char *mechanism)
+{
+	const struct {
+		const char *prefix, *list, *tls_list;
+	} announced[PROTOCOL_COUNT] = {
+		[PROTOCOL_IMAP] = { "AUTH=", set->imapd_IMAP_CAPABILITY, set->imapd_IMAP_CAPABILITY_TLS },
+		[PROTOCOL_POP3] = { "", set->pop3d_POP3AUTH, set->pop3d_POP3AUTH_TLS },
+	};
+	char word[64];
+	size_t len;
+
+	if (!set->has[p] || announced[p].list == NULL)
+		return false;
+	snprintf(word, sizeof(word), "%s%s", announced[p].prefix, mechanism);
+	len = strlen(word);
+	return capability_has(announced[p].list, word, len) || capability_has(announced[p].tls_list, word, len);
+}
+
 bool settings_offer_scram(const struct settings *set)
 {
-	return strcasestr(set->imapd_IMAP_CAPABILITY, "AUTH=SCRAM-") != NULL ||
-	    strcasestr(set->pop3d_POP3AUTH, "SCRAM-") != NULL;
+	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			if (known[i].kind == KIND_SCRAM && settings_offers(set, p, known[i].name))
+				return true;
+	return false;
 }

@@ -300,12 +300,12 @@
 		"The same as IMAPACCESSFILE, for POP3, where Courier has none. It may be the same file.") \
 	S(pop3d, LOCAL_POP3, STR, "builtin", 0, 0, "", SF_W | SF_A | SF_S, \
 		"The same as LOCAL_IMAP, for POP3: \"unix:/run/dovecot/waypost-pop3\".") \
-	S(pop3d, POP3AUTH, LIST, "PLAIN LOGIN", 0, 0, "", SF_W, \
+	S(pop3d, POP3AUTH, LIST, "PLAIN LOGIN", 0, 0, "", SF_W | SF_A, \
 		"Login mechanisms that CAPA announces. PLAIN and LOGIN are always accepted; CRAM-MD5, CRAM-SHA1, " \
 		"CRAM-SHA256, SCRAM-SHA-1, SCRAM-SHA-256 (clients prove that they know the password) only if " \
 		"listed. APOP enables POP3's APOP command and the timestamp in the greeting. Clients choose the " \
 		"strongest mechanism and try no other: list only what works for all accounts.") \
-	S(pop3d, POP3AUTH_TLS, LIST, "", 0, 0, "", SF_W, \
+	S(pop3d, POP3AUTH_TLS, LIST, "", 0, 0, "", SF_W | SF_A, \
 		"Login mechanisms for clients that use TLS. Empty: as POP3AUTH.") \
 	S(pop3d, POP3_CAPABILITY, LIST, "TOP UIDL RESP-CODES AUTH-RESP-CODE PIPELINING UTF8 EXPIRE LOGIN-DELAY", \
 		0, 0, "", SF_W | SF_A, \

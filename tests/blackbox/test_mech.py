@@ -611,9 +611,30 @@ def test_advertised(mech):
 
 
 def test_check_tells_who_cannot(mech):
-    text = mech.node(HERE).tool("check").stdout
-    assert "for logins with APOP, accounts of authuserdb need" in text
-    assert "CRAM-MD5" in text and "authpgsql" not in [line for line in text.splitlines() if "CRAM-MD5" in line][0]
+    """Accounts of the userdb are counted; those of SQL have clear passwords."""
+    text, log = mech.node(HERE).tool("check").stdout, mech.node(HERE).log()
+    assert "for logins with" not in text + log
+    for n, first, by in ((5, "scram-sha-1-1@example.com", "CRAM-SHA256, which IMAP"), (5, "scram-sha-1-1@example.com", "CRAM-MD5, which POP3"),
+                         (8, "hmac1@example.com", "APOP, which POP3"), (6, "hmac1@example.com", "SCRAM-SHA-256, which POP3")):
+        line = f"{n} accounts (first: {first}) cannot log in by {by} offers"
+        assert "warning: " + line in text and "userdb: " + line in log
+    assert "by APOP, which IMAP" not in text + log
+
+
+def test_check_is_content_with_accounts_that_can(make_pool):
+    """Nothing is said of a mechanism that all accounts can use, with states in the userdb or the password itself; of one for
+    clients with TLS alone it is."""
+    pool = make_pool(nodes=1, start=False, accounts=[
+        Account("anna@example.com", fields=states("x")), Account("own@example.com", fields={"systempw": "{PLAIN}x"}),
+        Account("off@example.com", options="disableimap=1")],
+        settings={"imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5"}})
+    pool.start()
+    node = pool.node(HERE)
+    assert "CRAM" not in node.tool("check").stdout + node.log()
+    pool.write_conf({"imapd": {"IMAP_CAPABILITY": CAPS, "IMAP_CAPABILITY_TLS": CAPS + " AUTH=SCRAM-SHA-256"}})
+    text = node.tool("check").stdout
+    assert "warning: 1 account (first: anna@example.com) cannot log in by SCRAM-SHA-256, which IMAP offers" in text
+    assert "it needs a secret from userdbpw -scram-sha-256" in text
 
 
 class Dovecot:

@@ -3,10 +3,13 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "authd/challenges.h"
 #include "authd/challenge_response.h"
+#include "authd/lacking.h"
 #include "authlib/hmac_state.h"
 #include "lib/hex.h"
 #include "lib/mem.h"
@@ -225,11 +228,79 @@ static void test_names(void)
 	CU_ASSERT_STRING_EQUAL(auth_mech_name(AUTH_MECH_CRAM_SHA256), "CRAM-SHA256");
 }
 
+/* Lines of lacking_report() for a userdb with TEXT. */
+static void expect_lacking(const struct settings *set, const char *text, const char *want)
+{
+	char path[] = "/tmp/test_lacking.XXXXXX";
+	struct userdb_report rep;
+	struct str out = STR_INIT;
+	struct userdb *db;
+	const char *why;
+	int fd = mkstemp(path);
+
+	CU_ASSERT_FATAL(fd != -1 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0);
+	userdb_report_init(&rep);
+	CU_ASSERT_EQUAL_FATAL(userdb_build(path, NULL, 100, &rep, &fd), USERDB_BUILT);
+	db = userdb_open_fd(fd, &why);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(db);
+	lacking_report(&out, set, db);
+	CU_ASSERT_STRING_EQUAL(str_cstr(&out), want);
+	userdb_close(&db);
+	userdb_report_fini(&rep);
+	str_fini(&out);
+	unlink(path);
+}
+
+static void set_list(char **member, const char *list)
+{
+	mem_free(member);
+	*member = mem_strdup(list);
+}
+
+#define HOME "|home=/h|uid=1000|gid=1000\n"
+#define MD5_STATE "d06d4e1b26fccaa4b0b61801132340a354b21152711fb604ca3e035e7015116b"
+
+/* Accounts are counted one by one. Those that have what they need, may not log in, or have no password do not count. */
+static void test_lacking(void)
+{
+	static const char good[] = "field\tsystempw=$1$x$UxC0OiVmIDMUU0E0nkVeA/|hmac-md5pw=" MD5_STATE HOME
+	                           "dovecots\tsystempw={CRAM-MD5}" MD5_STATE HOME "own\tsystempw={PLAIN}x" HOME
+	                           "locked\tsystempw=!" HOME "none\tgecos=x" HOME "broken\tsystempw={PLAIN}x|uid=0" HOME
+	                           "off\toptions=disableimap=1|systempw=$1$x$UxC0OiVmIDMUU0E0nkVeA/" HOME;
+	static const char lacking[] =
+	    "first\tsystempw=$1$x$UxC0OiVmIDMUU0E0nkVeA/" HOME "pop\tpop3pw=$1$x$UxC0OiVmIDMUU0E0nkVeA/"
+	    "|pop3-hmac-md5pw=" MD5_STATE "|imappw=$1$x$UxC0OiVmIDMUU0E0nkVeA/" HOME;
+	struct settings *set = settings_defaults();
+
+	expect_lacking(set, lacking, "");
+	set->has[PROTOCOL_IMAP] = set->has[PROTOCOL_POP3] = true;
+	expect_lacking(set, lacking, "");
+	set_list(&set->imapd_IMAP_CAPABILITY_TLS, "IMAP4rev1 AUTH=cram-md5");
+	expect_lacking(set, good, "");
+	expect_lacking(set, lacking,
+	    "2 accounts (first: first) cannot log in by CRAM-MD5, which IMAP offers its clients, and most try nothing "
+	    "else: "
+	    "they need the field hmac-md5pw from userdbpw -hmac-md5, or leave CRAM-MD5 out of the settings of imapd\n");
+	set_list(&set->imapd_IMAP_CAPABILITY_TLS, "");
+	set_list(&set->pop3d_POP3AUTH, "PLAIN APOP SCRAM-SHA-256");
+	expect_lacking(set,
+	    "own\tsystempw={PLAIN}x" HOME "pop\tsystempw={PLAIN}x|pop3pw=$1$x$UxC0OiVmIDMUU0E0nkVeA/" HOME,
+	    "1 account (first: pop) cannot log in by APOP, which POP3 offers its clients, and most try nothing else: "
+	    "it "
+	    "needs the password itself ({PLAIN}...), or leave APOP out of the settings of pop3d\n"
+	    "1 account (first: pop) cannot log in by SCRAM-SHA-256, which POP3 offers its clients, and most try "
+	    "nothing "
+	    "else: it needs a secret from userdbpw -scram-sha-256, or leave SCRAM-SHA-256 out of the settings of "
+	    "pop3d\n");
+	settings_free(&set);
+}
+
 static const struct unit_case cases[] = {
 	{ "examples of the RFCs", test_vectors },
 	{ "every hash, clear and as a state", test_hashes },
 	{ "accounts that cannot", test_refused },
 	{ "what an account can", test_list },
+	{ "accounts of a userdb that cannot", test_lacking },
 	{ "challenges", test_challenge },
 	{ "challenges that wait", test_challenges },
 	{ "names", test_names },
