@@ -611,11 +611,17 @@ static void on_trust(struct role_ctx *ctx, unsigned whose, int fd)
 	close(fd);
 }
 
+static void on_totals(struct role_ctx *ctx, struct control_totals *totals)
+{
+	control_fill_totals(ctx->arg, totals);
+}
+
 static const struct role_hooks hooks = {
 	.channel = on_channel,
 	.trust = on_trust,
 	.go = on_go,
 	.settings = on_settings,
+	.totals = on_totals,
 	.query = on_query,
 	.stop = on_stop,
 	/* Without a master the session processes finish the open sessions; no new ones come. */

@@ -125,6 +125,8 @@ void control_reply_flush(struct authd *a, uint32_t query, const char *user);
 void control_reply_status(struct authd *a, uint32_t query);
 /* `waypost peer`: COMMAND is a line of settings/peer_orders.h, which the master has written already; "": none. */
 void control_reply_peer(struct authd *a, uint32_t query, const char *command);
+/* What is counted since the start, for CTL_TOTALS. */
+void control_fill_totals(const struct authd *a, struct control_totals *totals);
 
 /* Whether the account may be used at all: uid and gid. False: WHY (static) says what to do. */
 bool account_allowed(const struct settings *set, const struct account *acct, const char **why);

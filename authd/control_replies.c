@@ -483,7 +483,6 @@ static void add_same_nodes(const struct authd *a, struct str *text)
 void control_reply_status(struct authd *a, uint32_t query)
 {
 	const struct userdb *db = a->userdb;
-	const struct directory_lookup_counts *counts = directory_lookups_counts(a->directory_lookups);
 	struct str text = STR_INIT, down = STR_INIT, busy = STR_INIT, trouble = STR_INIT;
 	unsigned directories = directory_lookups_trouble(a->directory_lookups, &trouble);
 	unsigned n = peers_list_down(a->peers, clock_now(), &down);
@@ -497,15 +496,6 @@ void control_reply_status(struct authd *a, uint32_t query)
 	unsigned ntls = troubles_list(a->troubles, TROUBLE_TLS, clock_now(), &tls);
 	unsigned nuntrusted = troubles_list(a->troubles, TROUBLE_UNTRUSTED, clock_now(), &untrusted);
 
-	for (int v = 0; v < AUTH_VERDICT_COUNT; v++) {
-		static const char *const names[] = {
-#define X(name, word, count) count,
-			AUTH_VERDICTS(X)
-#undef X
-		};
-
-		str_addf(&text, "%s=%llu\n", names[v], (unsigned long long)a->logins[v]);
-	}
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
 		str_addf(&text, "sessions_%s=%u\n", protocols[p].name, reg_count(a->reg, p));
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++)
@@ -513,10 +503,10 @@ void control_reply_status(struct authd *a, uint32_t query)
 			str_addf(&text, "local_server_%s=%s\n", protocols[p].name,
 			    protocol_settings(a->ctx.set, p).local_server);
 	str_addf(&text,
-	    "jobs_waiting=%u\njobs_running=%u\njobs_refused=%llu\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
+	    "jobs_waiting=%u\njobs_running=%u\nauth_workers=%u\nnames_waiting=%u\npeers_down=%u\n"
 	    "peers_down_list=%s\npeers_busy=%u\npeers_busy_list=%s\n",
-	    jobs_waiting(a->jobs), jobs_running(a->jobs), (unsigned long long)jobs_refused(a->jobs),
-	    jobs_workers(a->jobs), resolver_waiting(a->resolver), n, str_cstr(&down), nbusy, str_cstr(&busy));
+	    jobs_waiting(a->jobs), jobs_running(a->jobs), jobs_workers(a->jobs), resolver_waiting(a->resolver), n,
+	    str_cstr(&down), nbusy, str_cstr(&busy));
 	str_addf(&text,
 	    "peers_told_down=%u\npeers_told_down_list=%s\npeers_told_drain=%u\npeers_told_drain_list=%s\n"
 	    "peers_file_bad_lines=%u\n",
@@ -527,18 +517,10 @@ void control_reply_status(struct authd *a, uint32_t query)
 	    ntls, str_cstr(&tls), nuntrusted, str_cstr(&untrusted));
 	add_signatures(a, &text);
 	add_pool(a, &text);
-	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\nauth_timeouts=%llu\n", directories,
-	    str_cstr(&trouble), (unsigned long long)a->gave_up);
+	str_addf(&text, "directories_down=%u\ndirectories_down_list=%s\n", directories, str_cstr(&trouble));
 	add_same_nodes(a, &text);
-	str_addf(&text, "turns_waiting=%u\nturns_waited=%llu\nturns_refused=%llu\n", a->turns.n,
-	    (unsigned long long)a->turns.waited, (unsigned long long)a->turns.refused);
-	str_addf(&text,
-	    "cache_hits=%llu\ncache_misses=%llu\ncache_negative=%llu\ncache_shared=%llu\ncache_stale=%llu\ncache_"
-	    "entries=%u\n"
-	    "cache_bytes=%zu\n",
-	    (unsigned long long)counts->hits, (unsigned long long)counts->misses, (unsigned long long)counts->negative,
-	    (unsigned long long)counts->shared, (unsigned long long)counts->stale, cache_entries(a->cache),
-	    cache_bytes(a->cache));
+	str_addf(&text, "turns_waiting=%u\n", a->turns.n);
+	str_addf(&text, "cache_entries=%u\ncache_bytes=%zu\n", cache_entries(a->cache), cache_bytes(a->cache));
 	/* The last read may have been refused while an older state of the file is in use. */
 	str_addf(&text, "userdb=%s\nuserdb_accounts=%llu\nuserdb_refused=%d\nuserdb_bad_lines=%llu\n",
 	    db == NULL ? "not loaded" : userdb_status_name(a->report.status),
@@ -556,4 +538,21 @@ void control_reply_status(struct authd *a, uint32_t query)
 	str_fini(&untrusted);
 	str_fini(&trouble);
 	str_fini(&text);
+}
+
+void control_fill_totals(const struct authd *a, struct control_totals *totals)
+{
+	const struct directory_lookup_counts *counts = directory_lookups_counts(a->directory_lookups);
+
+	totals->n[CONTROL_TOTAL_JOBS_REFUSED] = jobs_refused(a->jobs);
+	totals->n[CONTROL_TOTAL_TIMEOUTS] = a->gave_up;
+	totals->n[CONTROL_TOTAL_TURNS_WAITED] = a->turns.waited;
+	totals->n[CONTROL_TOTAL_TURNS_REFUSED] = a->turns.refused;
+	totals->n[CONTROL_TOTAL_CACHE_HITS] = counts->hits;
+	totals->n[CONTROL_TOTAL_CACHE_MISSES] = counts->misses;
+	totals->n[CONTROL_TOTAL_CACHE_NEGATIVE] = counts->negative;
+	totals->n[CONTROL_TOTAL_CACHE_SHARED] = counts->shared;
+	totals->n[CONTROL_TOTAL_CACHE_STALE] = counts->stale;
+	for (size_t v = 0; v < AUTH_VERDICT_COUNT; v++)
+		totals->n[CONTROL_TOTAL_VERDICT + v] = a->logins[v];
 }

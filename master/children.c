@@ -222,6 +222,13 @@ static void on_ready(struct child *c)
 	reload_progress(m, NULL);
 }
 
+/* It does not speak as ours do: nothing that it has counted is believed. */
+static void kill_unfit(struct child *c)
+{
+	c->unfit = true;
+	kill(c->pid, SIGKILL);
+}
+
 /* A login worker that does not speak as ours do to BY is considered compromised: it is not asked to finish. */
 static bool on_unfit(const struct child *by, struct msgr *r)
 {
@@ -230,10 +237,10 @@ static bool on_unfit(const struct child *by, struct msgr *r)
 
 	if (!control_unfit_read(r, &slot, &generation))
 		return false;
-	for (const struct child *c = by->post->m->children; c != NULL; c = c->next)
+	for (struct child *c = by->post->m->children; c != NULL; c = c->next)
 		if (c->post->role == ROLE_WORKER && c->post->slot == slot && c->generation == generation &&
 		    channels_are_peers(by->post, c->post))
-			kill(c->pid, SIGKILL);
+			kill_unfit(c);
 	return true;
 }
 
@@ -285,12 +292,13 @@ static void on_userdb(struct master *m, int fd)
 	m->userdb = fd;
 }
 
-/* They are its word: a compromised one can tell any. */
+/* They are its word: a compromised one can tell any that are possible. */
 static bool on_totals(struct child *c, struct msgr *r)
 {
 	struct control_totals m;
 
-	if (!control_totals_read(r, &m))
+	if (!control_totals_read(r, &m) ||
+	    !control_totals_possible(&m, c->post->role, &c->totals, clock_now() - c->started))
 		return false;
 	c->totals = m;
 	return true;
@@ -302,8 +310,7 @@ static bool take_message(struct chan *ch, struct child *c, struct msgr *r)
 	char name[32];
 
 	if (c->ended) {
-		if (r->type == CTL_TOTALS)
-			on_totals(c, r);
+		c->unfit |= r->type == CTL_TOTALS && !on_totals(c, r);
 		return true;
 	}
 	switch (r->type) {
@@ -322,7 +329,7 @@ static bool take_message(struct chan *ch, struct child *c, struct msgr *r)
 	case CTL_DONE:
 		return control_answer(c, r);
 	case CTL_TOTALS:
-		return c->post->role == ROLE_WORKER && on_totals(c, r);
+		return on_totals(c, r);
 	case CTL_FULL:
 		return c->post->role == ROLE_WORKER && on_full(c, r);
 	case CTL_MISSED:
@@ -360,7 +367,7 @@ static void on_message(struct chan *ch, struct msgr *r, int fd, void *arg)
 		return;
 	log_error("bad message %u from %s (pid %ld); killing it", r->type, master_post_name(c->post, name),
 	    (long)c->pid);
-	kill(c->pid, SIGKILL);
+	kill_unfit(c);
 	on_closed(ch, c);
 }
 
@@ -473,9 +480,9 @@ static void end_idle_key_process(struct master *m, unsigned slot)
 static void keep_totals(struct child *c)
 {
 	c->ended = true;
-	if (c->post->role == ROLE_WORKER && c->control != NULL)
+	if ((c->post->role == ROLE_WORKER || c->post->role == ROLE_AUTHD) && c->control != NULL)
 		chan_drain(c->control);
-	for (size_t i = 0; i < CONTROL_TOTAL_COUNT; i++)
+	for (size_t i = 0; i < CONTROL_TOTAL_COUNT && !c->unfit; i++)
 		c->post->m->totals.n[i] += c->totals.n[i];
 	c->totals = (struct control_totals){ .n = { 0 } };
 }

@@ -214,14 +214,14 @@ static void add_post(struct str *s, const struct post *p)
 		str_addf(s, "role\t%s\tdown\t0\t%u\t0\n", name, p->restarts);
 }
 
-/* Whatever worker has counted it: those that have ended, too. */
+/* Whatever process has counted it: those that have ended, too. */
 static void add_totals(struct str *s)
 {
 	for (enum control_total t = 0; t < CONTROL_TOTAL_COUNT; t++) {
 		uint64_t sum = ctl.m->totals.n[t];
 
 		for (const struct child *c = ctl.m->children; c != NULL; c = c->next)
-			sum += c->totals.n[t];
+			sum += c->unfit ? 0 : c->totals.n[t];
 		str_addf(s, "count\t%s\t%llu\n", control_total_name(t), (unsigned long long)sum);
 	}
 }

@@ -61,7 +61,8 @@ struct child {
 	enum child_notice notice;
 	struct watch watch;
 	bool ended;                   /* it is gone; what it had said last is being read */
-	struct control_totals totals; /* worker: as it has told them last */
+	bool unfit;                   /* it is killed, for it said what no process of ours says */
+	struct control_totals totals; /* worker, authd: as it has told them last */
 };
 
 struct master {
@@ -81,7 +82,7 @@ struct master {
 	struct post *posts;
 	struct child *children; /* newest first */
 	struct listeners listeners;
-	struct control_totals totals;         /* of the workers that have ended */
+	struct control_totals totals;         /* of the processes that have ended */
 	ev_timer deadline;                    /* of the start, or of the stop */
 	void (*on_started)(struct master *m); /* every role works: once */
 	void (*on_start_failed)(struct master *m, const char *why);

@@ -55,7 +55,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 20 };
+enum { MSG_CHANNEL_VERSION = 21 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */
@@ -99,7 +99,7 @@ enum msg_type {
 	CTL_ROWS,
 	/* The result of a query. who, kick: number of sessions; others: exit status for the tool. */
 	CTL_DONE,
-	CTL_TOTALS, /* worker: what it has counted so far; node/msg_control.h */
+	CTL_TOTALS, /* worker, authd: what it has counted so far; node/msg_control.h */
 	CTL_FULL,   /* worker: it has no descriptors for more clients, or has again */
 	CTL_MISSED, /* a message came without its descriptor, for which there was no room; to be sent again */
 	/* From authd, spawn and key processes: that login worker sent them a message that no worker of ours sends; it

@@ -170,9 +170,12 @@ bool tool_rows_read(struct msgr *r, const char **text, size_t *len)
 
 const char *control_total_name(enum control_total t)
 {
-	static const char *const names[] = {
-#define X(id, name) name,
+	static const char *const names[CONTROL_TOTAL_COUNT] = {
+#define X(role, id, name) name,
 		CONTROL_TOTALS(X)
+#undef X
+#define X(name, word, count) count,
+		    AUTH_VERDICTS(X)
 #undef X
 	};
 
@@ -191,6 +194,27 @@ bool control_totals_read(struct msgr *r, struct control_totals *m)
 	for (size_t i = 0; i < ARRAY_LEN(m->n); i++)
 		m->n[i] = msgr_u64(r);
 	return msgr_end(r);
+}
+
+static enum role counted_by(size_t i)
+{
+	static const enum role roles[] = {
+#define X(role, id, name) ROLE_##role,
+		CONTROL_TOTALS(X)
+#undef X
+	};
+
+	return i < ARRAY_LEN(roles) ? roles[i] : ROLE_AUTHD;
+}
+
+bool control_totals_possible(const struct control_totals *m, enum role role, const struct control_totals *before,
+    double seconds)
+{
+	for (size_t i = 0; i < CONTROL_TOTAL_COUNT; i++)
+		if (m->n[i] < before->n[i] || (m->n[i] != 0 && counted_by(i) != role) ||
+		    (double)m->n[i] > CONTROL_TOTALS_MOST * (seconds + 1))
+			return false;
+	return true;
 }
 
 void control_done_write(struct msgw *w, uint32_t query, uint32_t result)

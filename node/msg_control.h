@@ -5,6 +5,7 @@
 #define NODE_MSG_CONTROL_H
 
 #include "lib/msg.h"
+#include "node/msg_auth.h"
 #include "node/msg_channel.h"
 
 /* In RUNDIR: what `waypost peer` says of peers (settings/peer_orders.h). The master writes it, authd reads it. */
@@ -76,30 +77,46 @@ bool control_rows_read(struct msgr *r, uint32_t *query, const char **text, size_
 void tool_rows_write(struct msgw *w, const char *text, size_t len);
 bool tool_rows_read(struct msgr *r, const char **text, size_t *len);
 
-/* CTL_TOTALS: what a login worker has counted since its start, when it has changed: with the answers to "status" and
- * CTL_PING, and at its end. The master adds up those of all workers, also of those that have ended. The columns: name,
- * name in `waypost status`. */
+/* CTL_TOTALS: what a login worker or authd has counted since its start, when it has changed: with the answers to
+ * "status" and CTL_PING, and at a worker's end. The master adds up those of all processes, also of those that have
+ * ended. The columns: role that counts, name, name in `waypost status`. Behind them is one of authd's for each
+ * auth_verdict. */
 #define CONTROL_TOTALS(X) \
-	X(ACCEPTED, "accepted") \
-	X(LOGINS_OK, "logins_ok") \
-	X(LOGINS_FAILED, "logins_failed") \
-	X(REFUSED, "clients_refused") \
-	X(YIELDED, "strangers_closed") \
-	X(DENIED, "clients_denied") \
-	X(HEADERS, "headers_refused") \
-	X(TLS_FAILED, "tls_failed")
+	X(WORKER, ACCEPTED, "accepted") \
+	X(WORKER, LOGINS_OK, "logins_ok") \
+	X(WORKER, LOGINS_FAILED, "logins_failed") \
+	X(WORKER, REFUSED, "clients_refused") \
+	X(WORKER, YIELDED, "strangers_closed") \
+	X(WORKER, DENIED, "clients_denied") \
+	X(WORKER, HEADERS, "headers_refused") \
+	X(WORKER, TLS_FAILED, "tls_failed") \
+	X(AUTHD, JOBS_REFUSED, "jobs_refused") \
+	X(AUTHD, TIMEOUTS, "auth_timeouts") \
+	X(AUTHD, TURNS_WAITED, "turns_waited") \
+	X(AUTHD, TURNS_REFUSED, "turns_refused") \
+	X(AUTHD, CACHE_HITS, "cache_hits") \
+	X(AUTHD, CACHE_MISSES, "cache_misses") \
+	X(AUTHD, CACHE_NEGATIVE, "cache_negative") \
+	X(AUTHD, CACHE_SHARED, "cache_shared") \
+	X(AUTHD, CACHE_STALE, "cache_stale")
 enum control_total {
-#define X(id, name) CONTROL_TOTAL_##id,
+#define X(role, id, name) CONTROL_TOTAL_##id,
 	CONTROL_TOTALS(X)
 #undef X
-	    CONTROL_TOTAL_COUNT
+	    CONTROL_TOTAL_VERDICT,
+	CONTROL_TOTAL_COUNT = CONTROL_TOTAL_VERDICT + AUTH_VERDICT_COUNT
 };
 struct control_totals {
 	uint64_t n[CONTROL_TOTAL_COUNT];
 };
+enum { CONTROL_TOTALS_MOST = 1000 * 1000 }; /* that a process can count in a second, of each */
 const char *control_total_name(enum control_total t);
 void control_totals_write(struct msgw *w, const struct control_totals *m);
 bool control_totals_read(struct msgr *r, struct control_totals *m);
+/* A process of ROLE that has said BEFORE, and runs for SECONDS, can say M: none of another role's, none that is less
+ * than it was, and no more than it can have counted. */
+bool control_totals_possible(const struct control_totals *m, enum role role, const struct control_totals *before,
+    double seconds);
 
 /* CTL_DONE and TOOL_DONE: the end of an answer. The caller frees MESSAGE with mem_free(), in any case. */
 void control_done_write(struct msgw *w, uint32_t query, uint32_t result);

@@ -29,6 +29,8 @@ def enum(text):
 
 
 TYPES = enum(re.search(r"enum msg_type \{(.*?)\}", source("node/msg_channel.h"), re.S).group(1))
+TOTALS = (re.findall(r"X\((?:WORKER|AUTHD), \w+, \"(\w+)\"\)", source("node/msg_control.h")) +
+          re.findall(r"X\([A-Z_]+, \"[^\"]*\", \"(\w+)\"\)", source("node/msg_auth.h")))
 SCHEMES = {name: n for n, name in enumerate(re.findall(r"^\s*X\((\w+), \"", source("lib/tls_scheme.h"), re.M))}
 
 

@@ -21,7 +21,7 @@ import pytest
 from certificates import TlsEnd, context, hello, make_pem
 import pool as pool_module
 from client import Imap
-from messages import SCHEMES, TYPES, Taken
+from messages import SCHEMES, TOTALS, TYPES, Taken
 from pool import Account, free_port, wait_for
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root may take another process's descriptors")
@@ -310,6 +310,29 @@ def test_words_to_the_master(pool):
         is_ended(node, pid)
         workers(node)
         assert len(node.log_since(mark).splitlines()) < 10, node.log_since(mark)[:2000]
+    serves(pool)
+
+
+def test_counts_that_it_makes_up(pool):
+    """What it cannot have counted ends it; once it is ended for that, or for anything else that no worker says, what it has counted
+    is not shown any more."""
+    node = pool.nodes[0]
+    serves(pool)
+
+    def totals(**said):
+        said = {name: 900000 for name in TOTALS[:TOTALS.index("tls_failed") + 1]} | said  # what a worker counts
+        return struct.pack(f"<H{len(TOTALS)}Q", TYPES["CTL_TOTALS"], *(said.get(name, 0) for name in TOTALS))
+
+    possible = totals()
+    for last in (totals(accepted=2**64 - 1), totals(accepted=10**9), totals(accepted=900000 - 1), totals(verdicts_ok=1),
+                 struct.pack("<H", TYPES["CTL_STOP"])):
+        pid = workers(node)[0]
+        with Taken(node, pid) as t:
+            t.send("master", possible)
+            wait_for("it is believed", lambda: node.status()["counts"]["accepted"] >= 900000)
+            t.send("master", last)
+        is_ended(node, pid)
+        assert node.status()["counts"]["accepted"] < 900000
     serves(pool)
 
 

@@ -236,6 +236,52 @@ def test_what_workers_count_outlives_them(pool):
     assert totals() == want
 
 
+def is_zombie(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "Z"
+
+
+def test_what_a_worker_says_last_is_counted(make_pool):
+    """The master is stopped meanwhile: when it goes on, the worker has ended, and what it said last is still unread."""
+    anna = Account("anna@example.com")
+    pool = make_pool(nodes=1, settings={"LOGIN_WORKERS": 1}, accounts=[anna])
+    node = pool.nodes[0]
+    old, = node.pids("worker")
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        before = node.status()["counts"]
+        assert node.tool("reload").returncode == 0
+        wait_for("there is another worker", lambda: len(node.pids("worker")) == 2)
+        os.kill(node.proc.pid, signal.SIGSTOP)
+        try:
+            c.login(anna.name, "wrong")
+            c.cmd("LOGOUT")
+            wait_for("the old one has ended", lambda: is_zombie(old))
+        finally:
+            os.kill(node.proc.pid, signal.SIGCONT)
+    wait_for("it is gone", lambda: old not in node.pids("worker"))
+    after = node.status()["counts"]
+    assert (after["accepted"], after["logins_failed"]) == (before["accepted"], before["logins_failed"] + 1)
+
+
+def test_what_authd_counts_outlives_it(pool):
+    """As that of workers; what it says of now is not added up."""
+    node, anna = pool.node("127.0.0.1"), pool.accounts["anna@example.com"]
+    for password in (anna.password, "wrong"):
+        with Imap("127.0.0.1", pool.imap_port) as c:
+            c.login(anna.name, password)
+    before = node.status()["counts"]
+    assert before["verdicts_ok"] > 0 and before["verdicts_wrong"] > 0
+    node.expect_dirty = True
+    old, = node.pids("authd")
+    os.kill(old, signal.SIGKILL)
+    wait_for("there is another", lambda: node.pids("authd") not in ([], [old]))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        c.login_ok(anna)
+        after = node.status()["counts"]
+    assert after["verdicts_ok"] == before["verdicts_ok"] + 1 and after["verdicts_wrong"] == before["verdicts_wrong"]
+    assert after["userdb_accounts"] == before["userdb_accounts"] and after["auth_workers"] == before["auth_workers"]
+
+
 def test_status_of_a_node_that_is_down(make_pool):
     p = make_pool(nodes=1, accounts=[Account("anna@example.com")], start=False)
     result = p.nodes[0].tool("status")

@@ -165,6 +165,34 @@ static void cut_keys(void)
 	check(CTL_KEY_GONE, read_control_gone, "CTL_KEY_GONE");
 }
 
+/* What a process says that it has counted is believed within bounds. */
+static void test_totals(void)
+{
+	const struct control_totals before = { .n = { [CONTROL_TOTAL_ACCEPTED] = 7 } };
+	struct control_totals m = before;
+
+	CU_ASSERT(control_totals_possible(&m, ROLE_WORKER, &before, 0));
+	CU_ASSERT_FALSE(control_totals_possible(&m, ROLE_AUTHD, &before, 0));
+	m.n[CONTROL_TOTAL_ACCEPTED]--;
+	CU_ASSERT_FALSE(control_totals_possible(&m, ROLE_WORKER, &before, 0));
+	m.n[CONTROL_TOTAL_ACCEPTED] = 3 * (uint64_t)CONTROL_TOTALS_MOST;
+	CU_ASSERT(control_totals_possible(&m, ROLE_WORKER, &before, 2));
+	m.n[CONTROL_TOTAL_ACCEPTED]++;
+	CU_ASSERT_FALSE(control_totals_possible(&m, ROLE_WORKER, &before, 2));
+	CU_ASSERT(control_totals_possible(&m, ROLE_WORKER, &before, 2.1));
+	m.n[CONTROL_TOTAL_ACCEPTED] = UINT64_MAX;
+	CU_ASSERT_FALSE(control_totals_possible(&m, ROLE_WORKER, &before, 1e9));
+	for (enum control_total t = CONTROL_TOTAL_JOBS_REFUSED; t < CONTROL_TOTAL_COUNT; t++) {
+		m = before;
+		m.n[t] = 1;
+		CU_ASSERT_FALSE(control_totals_possible(&m, ROLE_WORKER, &before, 2));
+		m.n[CONTROL_TOTAL_ACCEPTED] = 0;
+		CU_ASSERT(control_totals_possible(&m, ROLE_AUTHD, &(struct control_totals){ .n = { 0 } }, 2));
+	}
+	CU_ASSERT_STRING_EQUAL(control_total_name(CONTROL_TOTAL_VERDICT), "verdicts_ok");
+	CU_ASSERT_STRING_EQUAL(control_total_name(CONTROL_TOTAL_COUNT - 1), "verdicts_account_limit");
+}
+
 static void test_cut(void)
 {
 	static const uint8_t id[TICKET_LEN] = { 1, 2, 3 };
@@ -410,6 +438,7 @@ static void test_unknown(void)
 
 static const struct unit_case cases[] = {
 	{ "cut at every byte", test_cut },
+	{ "what processes have counted", test_totals },
 	{ "values", test_values },
 	{ "unknown types", test_unknown },
 	{ "values of keys", test_key_values },
