@@ -2,6 +2,7 @@
 import os
 import ssl
 import subprocess
+import time
 
 import pytest
 
@@ -20,11 +21,85 @@ def make_pem(root, name, algorithm):
         return k.read() + c.read()
 
 
-def valid_for(days):
-    """Arguments of "openssl x509" for a certificate that is valid from now on; -1: that has expired."""
-    if days < 0 and "-not_after" in subprocess.run(["openssl", "x509", "-help"], capture_output=True, text=True, check=True).stderr:
-        return ["-not_before", "20200101000000Z", "-not_after", "20200201000000Z"]  # OpenSSL 3.4 takes no negative days any more
-    return ["-days", str(days)]
+def openssl(*args):
+    subprocess.run(["openssl", *args], check=True, capture_output=True)
+
+
+def read(path):
+    with open(path) as f:
+        return f.read()
+
+
+def join(path, *parts):
+    with open(path, "w") as f:
+        f.write("".join(read(p) for p in parts))
+    return path
+
+
+CLIENT = "extendedKeyUsage=clientAuth"
+NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+
+
+class Authority:
+    """An authority in FOLDER, and what it issues: a key in NAME.key, its certificate in NAME.crt, and both in NAME.pem."""
+
+    def __init__(self, folder, name="authority", days=400):
+        self.folder, self.name, self.made = folder, name, {}
+        self.key, self.crt = self.path(name + ".key"), self.path(name + ".crt")
+        openssl("req", "-x509", *NEW_KEY, "-days", str(days), "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+                "-keyout", self.key, "-out", self.crt)
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def text(self, *names):
+        return "".join(read(self.path(n)) for n in names)
+
+    def below(self, name, days=300):
+        """Another one, whose certificate this one has issued."""
+        new = Authority(self.folder, name)
+        self.issue(name, extensions="basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign", days=days, key=name)
+        return new
+
+    def issue(self, name, subject=None, extensions=CLIENT, days=100, key=None, own=False):
+        """The path of NAME.pem. DAYS -1: it has expired in 2020. KEY: the name of a key that is there. OWN: by itself."""
+        path, subject, request = self.path(name), subject or f"/CN={name}", self.path(name + ".csr")
+        key_file = self.path((key or name) + ".key")
+        openssl("req", *(NEW_KEY + ["-keyout", key_file] if key is None else ["-new", "-key", key_file]), "-subj", subject, "-out", request)
+        with open(path + ".ext", "w") as f:
+            f.write(extensions + "\n")
+        common = ["-in", request, "-extfile", path + ".ext", "-out", path + ".crt"]
+        if days < 0:  # "x509 -days" takes none below 1 in every release
+            openssl(*(self.ca("-selfsign", key_file) if own else self.ca()), "-batch", "-notext", "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", *common)
+        else:
+            by = ["-signkey", key_file] if own else ["-CA", self.crt, "-CAkey", self.key, "-CAcreateserial"]
+            openssl("x509", "-req", *by, "-days", str(days), *common)
+        return join(path + ".pem", key_file, path + ".crt")
+
+    def pem(self, name, alt, days=9, own=False):
+        """The same for a server called ALT; made once."""
+        if self.made.get(name) != (alt, days, own):
+            self.made[name] = (alt, days, own)
+            self.issue(name, None, f"subjectAltName={alt}", days, own=own)
+        return self.path(name + ".pem")
+
+    def ca(self, by=None, key=None):
+        """The beginning of an "openssl ca" that knows of no certificate yet; BY "-selfsign": by KEY and not by this authority."""
+        index, config = self.path(self.name + ".index"), self.path(self.name + ".conf")
+        open(index, "w").close()
+        with open(config, "w") as f:
+            f.write(f"[ca]\ndefault_ca=x\n[x]\ndatabase={index}\nnew_certs_dir={self.folder}\nrand_serial=yes\ndefault_md=sha256\n"
+                    "preserve=yes\npolicy=any\n[any]\ncommonName=optional\n")
+        return ["ca", "-config", config, *([by] if by else ["-cert", self.crt]), "-keyfile", key or self.key]
+
+    def revocations(self, *revoked, since=-1, until=48):
+        """A list of the certificates in these files, good from SINCE until UNTIL, hours from now."""
+        out, common = self.path(self.name + ".crl"), self.ca()
+        for path in revoked:
+            openssl(*common, "-revoke", path)
+        begin, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + hours * 3600)) for hours in (since, until))
+        openssl(*common, "-gencrl", "-crl_lastupdate", begin, "-crl_nextupdate", end, "-out", out)
+        return read(out)
 
 
 def install(pool, text, name="pool.pem", mode=0o600):

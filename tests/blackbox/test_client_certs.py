@@ -9,11 +9,10 @@ import socket
 import ssl
 import struct
 import subprocess
-import time
 
 import pytest
 
-from certificates import context, install, valid_for
+from certificates import CLIENT, Authority, context, install, join, read
 from pool import PATIENCE, Account, Pool, chown, free_port, wait_for
 from test_proxy_header import binary, tlv
 
@@ -21,61 +20,6 @@ pytestmark = pytest.mark.once
 
 A, B, FRONT = "127.0.0.1", "127.0.0.2", "127.0.0.8"
 HERE, ELSEWHERE, OFF, LOCKED = "anna@example.com", "berta@example.com", "dora@example.com", "emil@example.com"
-CLIENT = "extendedKeyUsage=clientAuth"
-EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-
-
-class Authority:
-    """Makes certificates in FOLDER."""
-
-    def __init__(self, folder, name):
-        self.folder, self.name = folder, name
-        self.key, self.crt = (os.path.join(folder, f"{name}.{kind}") for kind in ("key", "crt"))
-        run("req", "-x509", *EC, "-days", "9", "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.crt)
-
-    def below(self, name):
-        """Another one, whose certificate this one has issued."""
-        new = Authority(self.folder, name)
-        self.issue(name, f"/CN={name}", "basicConstraints=critical,CA:TRUE\nkeyUsage=keyCertSign,cRLSign")
-        return new
-
-    def issue(self, name, subject, extensions=CLIENT, days=2):
-        """The path of a PEM file with a key and its certificate."""
-        path = os.path.join(self.folder, name)
-        run("req", *EC, "-subj", subject, "-keyout", path + ".key", "-out", path + ".csr")
-        with open(path + ".ext", "w") as f:
-            f.write(extensions + "\n")
-        run("x509", "-req", "-in", path + ".csr", "-CA", self.crt, "-CAkey", self.key, "-CAcreateserial", *valid_for(days),
-            "-extfile", path + ".ext", "-out", path + ".crt")
-        return join(path + ".pem", path + ".key", path + ".crt")
-
-    def revocations(self, *revoked, since=-1, until=48):
-        """A list of the certificates in these files, good from SINCE until UNTIL, hours from now."""
-        text, config, out = (os.path.join(self.folder, f"{self.name}.{kind}") for kind in ("index", "conf", "crl"))
-        open(text, "w").close()
-        with open(config, "w") as f:
-            f.write(f"[ca]\ndefault_ca=x\n[x]\ndatabase={text}\ndefault_md=sha256\n")
-        common = ["ca", "-config", config, "-cert", self.crt, "-keyfile", self.key]
-        for path in revoked:
-            run(*common, "-revoke", path)
-        begin, end = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(time.time() + hours * 3600)) for hours in (since, until))
-        run(*common, "-gencrl", "-crl_lastupdate", begin, "-crl_nextupdate", end, "-out", out)
-        return read(out)
-
-
-def run(*command):
-    subprocess.run(["openssl", *command], check=True, capture_output=True)
-
-
-def read(path):
-    with open(path) as f:
-        return f.read()
-
-
-def join(path, *parts):
-    with open(path, "w") as f:
-        f.write("".join(read(p) for p in parts))
-    return path
 
 
 def trust(pool, text):
@@ -99,7 +43,7 @@ def pool(request, authority):
         Account(HERE, mailhost=A), Account(ELSEWHERE, mailhost=B), Account(OFF, mailhost=A, options="disableimap=1"),
         Account(LOCKED, mailhost=A, fields={"systempw": "!{PLAIN}x"})])
     p.tls_port = {group: free_port(p.addresses) for group in ("imapd", "pop3d")}
-    server = join(os.path.join(p.root, "server.pem"), authority.key, authority.crt)
+    server = install(p, read(authority.issue("server", extensions="subjectAltName=DNS:mail.example")), "server.pem")
     os.mkdir(os.path.join(p.root, "clients"), 0o755)
     os.chmod(join(os.path.join(p.root, "clients", "one.pem"), authority.crt), 0o644)
     for path in (server, os.path.join(p.root, "clients")):

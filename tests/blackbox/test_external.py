@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from certificates import context, install
+from certificates import Authority, context, install, read
 from client import Imap, Pop3
 from pool import Account, Pool, free_port, wait_for
-from test_client_certs import Authority, email, read
+from test_client_certs import email
 
 A, B = "127.0.0.1", "127.0.0.2"
 HERE, PLAIN, STARTED, IMPLICIT = "anna@example.com", "paul@example.com", "stella@example.com", "ida@example.com"

@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from certificates import TlsEnd, context, install, valid_for
+from certificates import Authority, TlsEnd, context, install
 from client import Imap, Pop3
 from fakeserver import FakeServer, imap_peer, pop3_peer
 from pool import Account, Pool, PATIENCE, PREFIX, free_port, wait_for
@@ -21,38 +21,6 @@ HASHED = {ELSEWHERE: "hans@example.com", START: "hilda@example.com"}  # whose pa
 PEER = "127.0.0.9"  # of peers that a test makes, and ports of some, so that an account can stay what it is
 PORT = {name: free_port([PEER]) for name in ("hostile", "busy", "skipped")}
 GROUPS = ("imapd", "pop3d")
-
-
-class Authority:
-    """A certificate authority, and what it signs."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.made = {}
-        self.cert = os.path.join(folder, "ca.crt")
-        self.openssl("req", "-x509", "-nodes", "-days", "9", "-subj", "/CN=an authority", "-addext",
-                     "keyUsage=critical,keyCertSign,cRLSign", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", "ca.key", "-out", "ca.crt")
-
-    def openssl(self, *args):
-        subprocess.run(["openssl", *args], check=True, capture_output=True, cwd=self.folder)
-
-    def pem(self, name, alt, days=9, own=False):
-        """The path of a PEM file with a key and its certificate for ALT, by this authority, or by itself."""
-        path = os.path.join(self.folder, name)
-        if self.made.get(name) == (alt, days, own):
-            return path + ".pem"
-        self.made[name] = (alt, days, own)
-        with open(path + ".ext", "w") as f:
-            f.write(f"subjectAltName={alt}\n")
-        self.openssl("req", "-new", "-nodes", "-subj", "/CN=" + name, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-                     "-keyout", name + ".key", "-out", name + ".req")
-        by = ["-signkey", name + ".key"] if own else ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"]
-        self.openssl("x509", "-req", "-in", name + ".req", *by, *valid_for(days), "-extfile", name + ".ext", "-out", name + ".crt")
-        with open(path + ".pem", "w") as out:
-            for part in (".key", ".crt"):
-                with open(path + part) as f:
-                    out.write(f.read())
-        return path + ".pem"
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +46,7 @@ def pool(request, authority):
                        Account(HASHED[START], password="x", mailhost="127.0.0.2", options="proxytls=starttls", fields=states("x"))])
     p.tls_port = {group: free_port(p.addresses) for group in GROUPS}
     pem = give(p, authority.pem("pool", "IP:127.0.0.1,IP:127.0.0.2"), "pool.pem")
-    p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt")},
+    p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.crt, "ca.crt")},
                   "imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5"}, "pop3d": {"POP3AUTH": "PLAIN CRAM-MD5"},
                   **{f"{group}-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": port, "TLS_CERTFILE": pem}
                      for group, port in p.tls_port.items()}})
@@ -181,7 +149,7 @@ def over_tls(pem, script, version=None, seen=None):
 @pytest.fixture(scope="module")
 def node(request, authority):
     p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"), settings={"LOGIN_WORKERS": 1})
-    p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"), "PROXY_TIMEOUT": 3,
+    p.write_conf({"proxy": {"PROXY_TLS": "implicit", "PROXY_TLS_CAFILE": give(p, authority.crt, "ca.crt"), "PROXY_TIMEOUT": 3,
                             "PROXY_TLS_PEERS": "plain.example.com=none .example.org=none 127.0.0.9=implicit 127.0.0.8=none", "PROXY_SEND_ID": "127.0.0.9"}})
     p.start()
     yield p
@@ -389,11 +357,11 @@ def test_authorities_change(node, authority, tmp_path):
         route(node, "old@example.com", old.host)
         assert log_in(node, "old@example.com") == "OK"
         assert "[UNAVAILABLE]" in log_in(node, "change@example.com")
-        give(node, other.cert, "ca.crt")
+        give(node, other.crt, "ca.crt")
         wait_for("the new authority is believed", lambda: log_in(node, "change@example.com") == "OK", pause=0.3)
         assert "[UNAVAILABLE]" in log_in(node, "old@example.com")
     finally:
-        give(node, authority.cert, "ca.crt")
+        give(node, authority.crt, "ca.crt")
         wait_for("the authority is believed again", lambda: log_in(node, "old@example.com") == "OK", pause=0.3)
         peer.close()
         old.close()
@@ -418,7 +386,7 @@ def test_authorities_that_are_not_there(node, authority, how):
         assert node.nodes[0].tool("check").returncode != 0
         wait_for("nobody is believed", lambda: "[UNAVAILABLE]" in log_in(node, "there@example.com"), pause=0.3)
     finally:
-        give(node, authority.cert, "ca.crt")
+        give(node, authority.crt, "ca.crt")
         if how != "removed":
             node.write_conf({"proxy": {"PROXY_TLS_CAFILE": cafile}})
             assert node.nodes[0].tool("reload").returncode == 0
@@ -430,7 +398,7 @@ def test_authorities_that_cannot_be_used(node, authority, tmp_path):
     """Half a copy replaces nothing: the peer is believed, check, status and one line of the log say what is wrong."""
     peer = FakeServer(PEER, over_tls(authority.pem("half", alt="IP:127.0.0.9"), imap_peer()))
     half = str(tmp_path / "half.crt")
-    with open(authority.cert) as f, open(half, "w") as out:
+    with open(authority.crt) as f, open(half, "w") as out:
         out.write(f.read()[:-60])
     try:
         route(node, "half@example.com", peer.host)
@@ -445,7 +413,7 @@ def test_authorities_that_cannot_be_used(node, authority, tmp_path):
         found = node.nodes[0].tool("check")
         assert found.returncode != 0 and re.search(r"conf:\d+: proxy\.PROXY_TLS_CAFILE: \S+ca\.crt: ", found.stderr + found.stdout)
     finally:
-        give(node, authority.cert, "ca.crt")
+        give(node, authority.crt, "ca.crt")
         wait_for("the file is taken", lambda: "authorities " not in node.nodes[0].tool("status").stdout, pause=0.3)
         peer.close()
 
@@ -471,7 +439,7 @@ def test_client_certificate(authority, version):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = version
     context.load_cert_chain(authority.pem("mutual", alt="IP:127.0.0.9"))
-    context.load_verify_locations(authority.cert)
+    context.load_verify_locations(authority.crt)
     context.verify_mode = ssl.CERT_REQUIRED
     shown = []
 
@@ -483,7 +451,7 @@ def test_client_certificate(authority, version):
     peer = FakeServer(PEER, script)
     p = Pool(nodes=1, start=False, settings={"LOGIN_WORKERS": 1, "proxy": {"PROXY_TLS": "implicit"}})
     try:
-        p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"),
+        p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.crt, "ca.crt"),
                                 "PROXY_TLS_CERTFILE": give(p, authority.pem("us", alt="DNS:us.example.com"), "us.pem")}})
         p.add(Account("mutual@example.com", mailhost=peer.host), mail=False)
         p.start()

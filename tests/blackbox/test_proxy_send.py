@@ -66,7 +66,7 @@ def test_headers(make_pool, authority, kind):
     try:
         p = make_pool(nodes=1, start=False, accounts=[
             Account(f"{name}@example.com", mailhost=s.host, options="proxytls=implicit" if name == "tls" else "") for name, s in servers.items()])
-        p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"), "PROXY_TRUSTED": FRONT,
+        p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.crt, "ca.crt"), "PROXY_TRUSTED": FRONT,
                                 "PROXY_PROTOCOL_SEND": "127.0.2.13=v1 127.0.2.16=none 127.0.2.0/24=v2"}})
         p.start()
         for name, server in servers.items():
@@ -120,7 +120,7 @@ def test_dovecot(make_pool, authority, open_folder):
     dovecot = HeadedDovecot(open_folder, USER, authority.pem("dovecot", alt="IP:127.0.2.9"))
     try:
         p = make_pool(nodes=1, start=False)
-        ca = give(p, authority.cert, "ca.crt")
+        ca = give(p, authority.crt, "ca.crt")
         p.write_conf({"proxy": {"PROXY_TLS_CAFILE": ca, "PROXY_PROTOCOL_SEND": f"{dovecot.host}=v1"}})
         p.start()
         for version, word in (("v1", "none"), ("v2", "implicit"), ("v2", "starttls")):

@@ -98,7 +98,7 @@ def test_dovecot(make_pool, authority, open_folder):
     clients = [(kind, *who) for kind in KINDS for who in (("127.0.0.55", None), (FRONT, "2001:db8::7"))]
     try:
         p = make_pool(nodes=1, start=False)
-        p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"), "PROXY_TRUSTED": FRONT, "PROXY_SEND_ID": dovecot.host}})
+        p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.crt, "ca.crt"), "PROXY_TRUSTED": FRONT, "PROXY_SEND_ID": dovecot.host}})
         p.start()
         for word in "none", "starttls":
             mark = p.nodes[0].log_mark()

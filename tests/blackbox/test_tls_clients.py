@@ -17,12 +17,12 @@ import threading
 
 import pytest
 
-from certificates import TlsEnd
+from certificates import Authority, TlsEnd
 from client import Imap, Pop3
 from debian import Unpacked
 from isolation import free_port
 from pool import PATIENCE, SLOW, Account, Pool, message, wait_for
-from test_peer_tls import Authority, give
+from test_peer_tls import give
 from test_programs import ENV, MUTT, in_terminal
 
 pytestmark = pytest.mark.once
@@ -103,7 +103,7 @@ class Site:
         self.add("wire@example.com", through)
         p.write_userdb()
         pem = give(p, authority.pem("pool", f"IP:{A},IP:{B},DNS:localhost"), "pool.pem")
-        p.write_conf({"proxy": {"PROXY_TLS": peer, "PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt")},
+        p.write_conf({"proxy": {"PROXY_TLS": peer, "PROXY_TLS_CAFILE": give(p, authority.crt, "ca.crt")},
                       **{f"{name}d-ssl": {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": port, "TLS_CERTFILE": pem}
                          for name, port in self.tls_port.items()}})
         p.write_conf({"pop3d-ssl": {"POP3_STARTTLS": "YES"}})
@@ -173,7 +173,7 @@ class Task:
         self.account = site.pool.accounts[f"{program}-{client}-{protocol}@example.com"]
         self.port = site.port(client, protocol)
         self.url = f"{protocol.rstrip('3') if program == 'mutt' else protocol}{'s' if client == 'implicit' else ''}://localhost:{self.port}/"
-        self.ca = site.authority.cert
+        self.ca = site.authority.crt
         self.path, self.env = programs.get(program) if program in PACKAGES else ("", {})
 
     def write(self, name, text):
@@ -322,19 +322,19 @@ def trusting(ca):
 
 def imap_session(site, client, port):
     if client == "implicit":
-        return imaplib.IMAP4_SSL("localhost", port, ssl_context=trusting(site.authority.cert), timeout=PATIENCE)
+        return imaplib.IMAP4_SSL("localhost", port, ssl_context=trusting(site.authority.crt), timeout=PATIENCE)
     c = imaplib.IMAP4("localhost", port, timeout=PATIENCE)
     if client == "starttls":
-        c.starttls(trusting(site.authority.cert))
+        c.starttls(trusting(site.authority.crt))
     return c
 
 
 def pop3_session(site, client, port):
     if client == "implicit":
-        return poplib.POP3_SSL("localhost", port, context=trusting(site.authority.cert), timeout=PATIENCE)
+        return poplib.POP3_SSL("localhost", port, context=trusting(site.authority.crt), timeout=PATIENCE)
     c = poplib.POP3("localhost", port, timeout=PATIENCE)
     if client == "starttls":
-        c.stls(trusting(site.authority.cert))
+        c.stls(trusting(site.authority.crt))
     return c
 
 
@@ -414,7 +414,7 @@ class Client:
             self.send(b"s STARTTLS\r\n" if protocol == "imap" else b"STLS\r\n")
             assert self.until(b"\r\n").startswith((b"s OK", b"+OK"))
         if client != "plain":
-            self.tls = TlsEnd(self.sock, trusting(site.authority.cert), server_hostname=host)
+            self.tls = TlsEnd(self.sock, trusting(site.authority.crt), server_hostname=host)
             self.tls.do(self.tls.ssl.do_handshake)
         if client != "starttls":
             self.until(b"\r\n")
@@ -618,7 +618,7 @@ def test_nodes_resume(site, protocol):
 
 
 def test_owner_tells_that_the_client_resumed(site):
-    context, account = trusting(site.authority.cert), site.pool.accounts["python-implicit-imap@example.com"]
+    context, account = trusting(site.authority.crt), site.pool.accounts["python-implicit-imap@example.com"]
     owner, ticket = site.pool.nodes[1], None
     for words in r"TLSv1\.3:TLS_[A-Z0-9_]+", RESUMED:
         mark = owner.log_mark()

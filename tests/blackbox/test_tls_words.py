@@ -13,7 +13,7 @@ import subprocess
 import pytest
 
 import pool as pool_module
-from certificates import context, install
+from certificates import Authority, context, install, openssl, read
 from pool import Account, Pool, PATIENCE, chown, free_port, wait_for
 from test_directories import ETC
 
@@ -22,56 +22,12 @@ pytestmark = pytest.mark.once
 HERE, ELSEWHERE = "anna@example.com", "berta@example.com"
 
 
-def openssl(*args):
-    subprocess.run(["openssl", *args], check=True, capture_output=True)
-
-
-class Authority:
-    """root -> middle -> certificates; what is made once is used by all tests."""
-
-    def __init__(self, root):
-        self.root = root
-        self.number = 0
-        for name in ("top", "middle", "leaf", "other"):
-            openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.path(name + ".key"))
-        openssl("req", "-x509", "-new", "-key", self.path("top.key"), "-subj", "/CN=Top", "-days", "400", "-out", self.path("top.crt"))
-        self.issue("middle", "top", "basicConstraints=critical,CA:TRUE")
-
-    def path(self, name):
-        return os.path.join(self.root, name)
-
-    def text(self, *names):
-        return "".join(open(self.path(n)).read() for n in names)
-
-    def issue(self, name, issuer, extension, days=100, key=None):
-        """NAME.crt, for NAME.key, by ISSUER; its file's name."""
-        with open(self.path("ext"), "w") as f:
-            f.write(extension + "\n")
-        self.number += 1
-        openssl("req", "-new", "-key", self.path((key or name) + ".key"), "-subj", f"/CN={name}", "-out", self.path("csr"))
-        if days < 0:  # "-days" takes none below 1
-            openssl("ca", "-batch", "-notext", "-config", self.ca_conf(), "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-in",
-                    self.path("csr"), "-cert", self.path(issuer + ".crt"), "-keyfile", self.path(issuer + ".key"), "-extfile", self.path("ext"),
-                    "-out", self.path(name + ".crt"))
-        else:
-            openssl("x509", "-req", "-in", self.path("csr"), "-CA", self.path(issuer + ".crt"), "-CAkey", self.path(issuer + ".key"), "-days",
-                    str(days), "-set_serial", str(self.number), "-extfile", self.path("ext"), "-out", self.path(name + ".crt"))
-        return name + ".crt"
-
-    def ca_conf(self):
-        open(self.path("index"), "w").close()
-        with open(self.path("serial"), "w") as f:
-            f.write(f"{self.number + 100:04d}\n")
-        with open(self.path("ca.conf"), "w") as f:
-            f.write(f"[ca]\ndefault_ca=a\n[a]\ndatabase={self.path('index')}\nserial={self.path('serial')}\nnew_certs_dir={self.root}\n"
-                    "default_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n")
-        return self.path("ca.conf")
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
-    a = Authority(str(tmp_path_factory.mktemp("authority")))
-    a.issue("leaf", "middle", "subjectAltName=DNS:mail.example,DNS:imap.example")
+    """middle, below top; what it issues can have the keys of "leaf" and "other"."""
+    a = Authority(str(tmp_path_factory.mktemp("authority")), "top").below("middle")
+    a.issue("leaf", None, "subjectAltName=DNS:mail.example,DNS:imap.example")
+    a.issue("other")
     return a
 
 
@@ -92,7 +48,7 @@ def pool(request):
 def check(pool, authority):
     """Status and output, on a machine that trusts the top authority."""
     node = pool.nodes[0]
-    chown(authority.root, pool.uid, pool.gid)
+    chown(authority.folder, pool.uid, pool.gid)
     trusted = os.path.join(pool.root, "trusted.pem")
     with open(trusted, "w") as f:
         f.write(authority.text("top.crt"))
@@ -147,9 +103,9 @@ def test_check(pool, authority, what, mistake, words):
         openssl("req", "-x509", "-nodes", "-newkey", "ed25519", "-subj", "/CN=x", "-keyout", a.path("ed.key"), "-out", a.path("ed.crt"))
         text = a.text("ed.key", "ed.crt")
     elif what == "expired":
-        text = key + a.text(a.issue("old", "middle", "subjectAltName=DNS:mail.example", days=-1, key="leaf"), "middle.crt")
+        text = read(a.issue("old", None, "subjectAltName=DNS:mail.example", days=-1, key="leaf")) + a.text("middle.crt")
     elif what == "soon":
-        text = key + a.text(a.issue("soon", "middle", "subjectAltName=DNS:mail.example", days=13, key="leaf"), "middle.crt")
+        text = read(a.issue("soon", None, "subjectAltName=DNS:mail.example", days=13, key="leaf")) + a.text("middle.crt")
     elif what == "no middle":
         text = key + a.text("leaf.crt")
     elif what == "out of order":
@@ -157,13 +113,13 @@ def test_check(pool, authority, what, mistake, words):
     elif what == "root before middle":
         text = key + a.text("leaf.crt", "top.crt", "middle.crt")
     elif what == "no name":
-        text = key + a.text(a.issue("nameless", "middle", "keyUsage=digitalSignature", key="leaf"), "middle.crt")
+        text = read(a.issue("nameless", None, "keyUsage=digitalSignature", key="leaf")) + a.text("middle.crt")
     elif what == "self-signed":
         openssl("req", "-x509", "-new", "-key", a.path("leaf.key"), "-subj", "/CN=x", "-addext", "subjectAltName=DNS:mail.example", "-days", "99",
                 "-out", a.path("self.crt"))
         text = key + a.text("self.crt")
     elif what == "for clients":
-        text = key + a.text(a.issue("client", "middle", "subjectAltName=DNS:mail.example\nextendedKeyUsage=clientAuth", key="leaf"), "middle.crt")
+        text = read(a.issue("client", None, "subjectAltName=DNS:mail.example\nextendedKeyUsage=clientAuth", key="leaf")) + a.text("middle.crt")
     elif what == "short":
         openssl("req", "-x509", "-nodes", "-newkey", "rsa:768", "-subj", "/CN=x", "-addext", "subjectAltName=DNS:mail.example", "-days", "99",
                 "-keyout", a.path("short.key"), "-out", a.path("short.crt"))
@@ -203,9 +159,9 @@ def test_check_of_a_pool_with_an_authority_of_its_own(pool, authority):
     """PROXY_TLS: a node without a certificate for its own name is told so; one with such a certificate hears nothing of an authority
     that PROXY_TLS_CAFILE has."""
     a, text = authority, open(pool.conf).read()
-    openssl("req", "-x509", "-new", "-key", a.path("other.key"), "-subj", "/CN=Pool", "-days", "400", "-out", a.path("other.crt"))
+    own = Authority(a.folder, "Pool")
     install(pool, a.text("leaf.key", "leaf.crt", "middle.crt"))
-    install(pool, a.text("other.crt"), name="pool-ca.pem")
+    install(pool, read(own.crt), name="pool-ca.pem")
     folder = os.path.join(pool.root, "nodes")
     os.mkdir(folder)
     chown(folder, pool.uid, pool.gid)
@@ -218,7 +174,7 @@ def test_check_of_a_pool_with_an_authority_of_its_own(pool, authority):
         pool.write_conf(text=open(pool.conf).read() + 'proxy = { PROXY_TLS = "implicit"; };\n')
         status, said = check(pool, authority)
         assert status == 0 and re.search(missing, said), said
-        install(pool, a.text("leaf.key", a.issue("node", "other", "subjectAltName=IP:127.0.0.1", key="leaf")), name="nodes/node.pem")
+        install(pool, read(own.issue("node", None, "subjectAltName=IP:127.0.0.1", key="leaf")), name="nodes/node.pem")
         status, said = check(pool, authority)
         assert status == 0 and not re.search(missing, said) and unknown in said, said
         pool.write_conf(text=open(pool.conf).read().replace('PROXY_TLS = "implicit";',
@@ -305,19 +261,19 @@ def test_status_tells_of_a_certificate_that_is_gone_or_ends_soon(running, author
     os.unlink(pool.pem)
     wait_for("it is missed", lambda: "No such file or directory" in certificates(pool)[0])
     assert status(pool)["counts"]["certificates_refused"] == 1
-    leaf = authority.issue("soon", "middle", "subjectAltName=DNS:mail.example", days=13, key="leaf")
-    install(pool, authority.text("leaf.key", leaf, "middle.crt"))
+    leaf = authority.issue("soon", None, "subjectAltName=DNS:mail.example", days=13, key="leaf")
+    install(pool, read(leaf) + authority.text("middle.crt"))
     wait_for("its end is seen", lambda: status(pool)["counts"]["certificates_ending"] == 1)
     assert "1 certificate expires within 14 days; renew it" in status(pool)["problems"]
-    leaf = authority.issue("old", "middle", "subjectAltName=DNS:mail.example", days=-1, key="leaf")
-    install(pool, authority.text("leaf.key", leaf, "middle.crt"))
+    leaf = authority.issue("old", None, "subjectAltName=DNS:mail.example", days=-1, key="leaf")
+    install(pool, read(leaf) + authority.text("middle.crt"))
     wait_for("it is refused", lambda: status(pool)["counts"]["certificates_refused"] == 1)
     assert status(pool)["counts"]["certificates_ended"] == 0 and "the certificate has expired on 2020-02-01" in certificates(pool)[0]
     node.stop()
     node.start()
     wait_for("it is used since there is none before", lambda: status(pool)["counts"]["certificates_ended"] == 1)
-    clients = authority.issue("client", "middle", "subjectAltName=DNS:mail.example\nextendedKeyUsage=clientAuth", key="leaf")
-    install(pool, authority.text("leaf.key", clients, "middle.crt"))
+    clients = authority.issue("client", None, "subjectAltName=DNS:mail.example\nextendedKeyUsage=clientAuth", key="leaf")
+    install(pool, read(clients) + authority.text("middle.crt"))
     wait_for("it is no better, but the last one", lambda: status(pool)["counts"]["certificates_faulty"] == 1)
     assert any(p.startswith("clients refuse 1 certificate") for p in status(pool)["problems"])
     assert "; clients refuse it: the certificate is not for TLS servers" in certificates(pool)[0]
@@ -512,21 +468,23 @@ class Certbot:
         return subprocess.run([HOOK, *args], env=env, capture_output=True, text=True)
 
 
+def serial_of(text):
+    return subprocess.run(["openssl", "x509", "-noout", "-serial"], input=text, text=True, capture_output=True, check=True).stdout
+
+
 def serial(pool):
     """Of the certificate that a client is shown."""
     with socket.create_connection(("127.0.0.1", pool.tls_port["imapd"]), timeout=PATIENCE) as s:
         with context().wrap_socket(s) as t:
-            der = t.getpeercert(binary_form=True)
-    shown = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-serial"], input=der, capture_output=True, check=True).stdout
-    return int(shown.decode().strip().split("=")[1], 16)
+            return serial_of(ssl.DER_cert_to_PEM_cert(t.getpeercert(binary_form=True)))
 
 
 def test_renewal_hook(running, authority, tmp_path):
     """From certbot's folders to a client, with nothing else done; a pair that does not fit changes nothing."""
     pool, folder = running, running.root
     certbot = Certbot(str(tmp_path))
-    authority.issue("renewed", "middle", "subjectAltName=DNS:mail.example", key="leaf")
-    number = authority.number
+    authority.issue("renewed", None, "subjectAltName=DNS:mail.example", key="leaf")
+    number = serial_of(read(authority.path("renewed.crt")))
     chain = authority.text("renewed.crt", "middle.crt")
     certbot.renew(privkey=authority.text("leaf.key"), fullchain=chain, cert=authority.text("renewed.crt"))
     assert serial(pool) != number
@@ -541,8 +499,8 @@ def test_renewal_hook(running, authority, tmp_path):
         certbot.renew(privkey=authority.text("other.key"), fullchain=chain)
         result = certbot.hook(folder, *args, **env)
         assert result.returncode != 0 and result.stderr != "", (env, args)
-    old = authority.issue("old", "middle", "subjectAltName=DNS:mail.example", days=-1, key="leaf")
-    certbot.renew(privkey=authority.text("leaf.key"), fullchain=authority.text(old, "middle.crt"))
+    authority.issue("old", None, "subjectAltName=DNS:mail.example", days=-1, key="leaf")
+    certbot.renew(privkey=authority.text("leaf.key"), fullchain=authority.text("old.crt", "middle.crt"))
     result = certbot.hook(folder)
     assert result.returncode != 0 and "has expired" in result.stderr, result
     garbage = tmp_path / "garbage.pem"
