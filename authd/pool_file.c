@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -26,25 +25,6 @@ static char *path_of(const struct settings *set)
 	                                       mem_printf("%s/state/capabilities", set->node_RUNDIR);
 }
 
-/* All of FD, a file of POOL_CAPABILITY_FILE_MAX bytes at most, at its beginning. False, with errno: it cannot be
- * read. */
-static bool read_all(int fd, struct str *out)
-{
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(fd, &st) != 0 || lseek(fd, 0, SEEK_SET) != 0)
-		return false;
-	if (!S_ISREG(st.st_mode) || st.st_size > POOL_CAPABILITY_FILE_MAX) {
-		errno = EFBIG;
-		return false;
-	}
-	if ((n = fd_read_all(fd, str_room(out, (size_t)st.st_size), (size_t)st.st_size)) < 0)
-		return false;
-	out->len = (size_t)n;
-	return true;
-}
-
 void pool_file_read(struct authd *a)
 {
 	char *path = path_of(a->ctx.set);
@@ -52,7 +32,7 @@ void pool_file_read(struct authd *a)
 	struct str text = STR_INIT;
 
 	a->pool_capability = pool_capability_new();
-	if ((fd == -1 && errno != ENOENT) || (fd != -1 && !read_all(fd, &text)))
+	if ((fd == -1 && errno != ENOENT) || (fd != -1 && !fd_read_file(fd, POOL_CAPABILITY_FILE_MAX, &text)))
 		log_error("cannot read %s: %s; what servers can do is learned anew from logins there", path,
 		    strerror(errno));
 	else if (fd != -1 && !pool_capability_read(a->pool_capability, str_cstr(&text), text.len, (uint64_t)time(NULL)))
@@ -143,7 +123,7 @@ bool pool_file_write(const char *path, int content)
 	char *new = mem_printf("%s.new", path);
 	struct str text = STR_INIT;
 	int fd = -1;
-	bool ok = read_all(content, &text) &&
+	bool ok = fd_read_file(content, POOL_CAPABILITY_FILE_MAX, &text) &&
 	    (fd = open(new, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)) != -1 &&
 	    fd_write_all(fd, str_cstr(&text), text.len) && fsync(fd) == 0 && rename(new, path) == 0 &&
 	    sync_folder(path);

@@ -1,9 +1,10 @@
-/* Waits for a descriptor; writes or reads all of a text. */
+/* Waits for a descriptor; writes or reads all of a text, or of a file. */
 #include "lib/fd.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/clock.h"
@@ -60,4 +61,23 @@ ssize_t fd_read_all(int fd, void *p, size_t len)
 		got += (size_t)n;
 	}
 	return (ssize_t)got;
+}
+
+bool fd_read_file(int fd, size_t max, struct str *out)
+{
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) != 0)
+		return false;
+	if (!S_ISREG(st.st_mode) || (uintmax_t)st.st_size > max) {
+		errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
+		return false;
+	}
+	if (lseek(fd, 0, SEEK_SET) != 0 ||
+	    (n = fd_read_all(fd, str_room(out, (size_t)st.st_size + 1), (size_t)st.st_size)) < 0)
+		return false;
+	out->len += (size_t)n;
+	out->data[out->len] = '\0';
+	return true;
 }

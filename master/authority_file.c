@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "authlib/userdb_image.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mem.h"
 #include "lib/text.h"
@@ -36,23 +37,16 @@ static bool add_file(int folder, const char *name, bool *blank, struct authority
 {
 	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct str text = STR_INIT;
-	struct stat st;
-	ssize_t n = -1;
-	bool good;
+	bool good = fd != -1 && fd_read_file(fd, TLS_TRUST_MAX - 1 - MIN(c->pem.len, TLS_TRUST_MAX - 1), &text);
+	int error = errno;
 
-	if (fd == -1)
+	if (fd != -1)
+		close(fd);
+	if (!good) {
+		str_fini_secret(&text);
+		errno = error;
 		return false;
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && c->pem.len + (size_t)st.st_size < TLS_TRUST_MAX) {
-		str_room(&text, (size_t)st.st_size + 1);
-		n = pread(fd, text.data, (size_t)st.st_size, 0);
-		text.len = (size_t)MAX(n, 0);
-		text.data[text.len] = '\0';
-	} else {
-		errno = S_ISREG(st.st_mode) ? EFBIG : EINVAL;
 	}
-	close(fd);
-	if (n < 0)
-		return false;
 	errno = 0;
 	*blank = is_blank(&text);
 	if (is_der(&text))

@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/hex.h"
 #include "lib/mac.h"
 #include "lib/mem.h"
@@ -15,30 +15,15 @@
 static bool read_whole(const char *path, struct str *out, struct str *why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-	ssize_t n;
+	bool good = fd != -1 && fd_read_file(fd, POOL_SECRET_FILE_MAX, out);
 
-	if (fd == -1 || fstat(fd, &st) != 0) {
-		str_addf(why, "cannot read %s: %s", path, strerror(errno));
-		if (fd != -1)
-			close(fd);
-		return false;
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size > POOL_SECRET_FILE_MAX) {
+	if (!good && fd != -1 && (errno == EFBIG || errno == EINVAL))
 		str_addf(why, "%s is not a file, or is too large", path);
-		close(fd);
-		return false;
-	}
-	/* Allocate once: a string that grows leaves copies behind. */
-	str_room(out, (size_t)st.st_size + 1);
-	n = pread(fd, out->data, (size_t)st.st_size, 0);
-	if (n < 0)
+	else if (!good)
 		str_addf(why, "cannot read %s: %s", path, strerror(errno));
-	else
-		out->len = (size_t)n;
-	out->data[out->len] = '\0';
-	close(fd);
-	return n >= 0;
+	if (fd != -1)
+		close(fd);
+	return good;
 }
 
 const char *pool_secret_next(const char **list, size_t *len)

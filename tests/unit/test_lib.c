@@ -465,6 +465,28 @@ static void test_read_all(void)
 	mem_free(&got);
 }
 
+/* A file, wherever it was read before; one with too much; and what is none. */
+static void test_read_file(void)
+{
+	FILE *f = tmpfile();
+	struct str s = STR_INIT;
+	int fd[2];
+
+	CU_ASSERT_FATAL(f != NULL && pipe(fd) == 0);
+	CU_ASSERT(fd_read_file(fileno(f), 0, &s) && s.len == 0 && s.data != NULL && s.data[0] == '\0');
+	CU_ASSERT(fputs("0123", f) >= 0 && fflush(f) == 0);
+	CU_ASSERT(fd_read_file(fileno(f), 4, &s) && strcmp(str_cstr(&s), "0123") == 0);
+	CU_ASSERT(fd_read_file(fileno(f), 4, &s) && strcmp(str_cstr(&s), "01230123") == 0);
+	errno = 0;
+	CU_ASSERT(!fd_read_file(fileno(f), 3, &s) && errno == EFBIG && s.len == 8);
+	CU_ASSERT(!fd_read_file(fd[0], 3, &s) && errno == EINVAL);
+	CU_ASSERT(!fd_read_file(-1, 3, &s) && errno == EBADF && s.len == 8);
+	fclose(f);
+	close(fd[0]);
+	close(fd[1]);
+	str_fini(&s);
+}
+
 /* More than a pipe holds at once; then to a full disk. */
 static void test_write_all(void)
 {
@@ -724,6 +746,7 @@ static const struct unit_case cases[] = {
 	{ "waiting", test_wait },
 	{ "writing all", test_write_all },
 	{ "reading all", test_read_all },
+	{ "a file is read", test_read_file },
 	{ "log values", test_log_value },
 	{ "control characters in log lines", test_log_controls },
 	{ "log lines", test_log_parse },
