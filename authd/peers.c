@@ -244,10 +244,9 @@ static const char *name_for_log(const struct peer_health *h, char name[NAME_MAX]
 	char ip[NET_IP_TEXT_MAX];
 
 	if (s->addr.family == 0)
-		snprintf(name, NAME_MAX, "LOCAL_%s", protocols[s->protocol].title);
-	else
-		snprintf(name, NAME_MAX, "%s port %u%s%s", net_addr_text(&s->addr, ip), s->addr.port,
-		    s->tls != PEER_TLS_NONE ? " by TLS, " : "", s->tls != PEER_TLS_NONE ? peer_tls_word(s->tls) : "");
+		return protocols[s->protocol].local_server;
+	snprintf(name, NAME_MAX, "%s port %u%s%s", net_addr_text(&s->addr, ip), s->addr.port,
+	    s->tls != PEER_TLS_NONE ? " by TLS, " : "", s->tls != PEER_TLS_NONE ? peer_tls_word(s->tls) : "");
 	return name;
 }
 
@@ -469,7 +468,7 @@ static unsigned list_in(const struct peers *p, enum peer_state state, double now
 			continue;
 		str_adds(out, n != 0 ? " " : "");
 		if (d->service.addr.family == 0)
-			str_addf(out, "LOCAL_%s", protocols[d->service.protocol].title);
+			str_adds(out, protocols[d->service.protocol].local_server);
 		else
 			str_addf(out, "%s:%u", net_addr_text(&d->service.addr, ip), d->service.addr.port);
 		if (d->service.tls != PEER_TLS_NONE)

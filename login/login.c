@@ -622,14 +622,12 @@ static SSL *peer_tls(const struct login *l, const struct auth_target *t)
 /* Whom LOCAL_IMAP or LOCAL_POP3 names, as it stands there; the setting, if authd has newer ones. */
 static const char *local_server(const struct login *l)
 {
-	static char setting[32];
 	const char *text = protocol_settings(l->set, l->dialect->protocol).local_server;
 	struct local_server s;
 
-	if (local_server_parse(&s, text) == NULL && s.kind != LOCAL_SERVER_BUILTIN)
-		return text;
-	snprintf(setting, sizeof(setting), "LOCAL_%s", protocols[l->dialect->protocol].title);
-	return setting;
+	return local_server_parse(&s, text) == NULL && s.kind != LOCAL_SERVER_BUILTIN ?
+	    text :
+	    protocols[l->dialect->protocol].local_server;
 }
 
 static SSL *on_peer_tls(unsigned target, bool is_new, void *arg)

@@ -134,7 +134,7 @@ void check_accounts_report(struct check_accounts *c, struct str *out)
 	for (enum protocol p = 0; p < PROTOCOL_COUNT; p++) {
 		char what[64];
 
-		snprintf(what, sizeof(what), "replicated=single and LOCAL_%s", protocols[p].title);
+		snprintf(what, sizeof(what), "replicated=single and %s", protocols[p].local_server);
 		tell(out, &c->single[p], what,
 		    ": this node refuses them, because that server does not know which node may serve; use "
 		    "replicated=shared, or Waypost's own server");

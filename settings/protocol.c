@@ -18,6 +18,7 @@ const struct protocol_info protocols[PROTOCOL_COUNT] = {
 		.tls_port = tls_port_, \
 		.starttls = starttls_, \
 		.access_file = #id "ACCESSFILE", \
+		.local_server = "LOCAL_" #id, \
 		.option_off = "disable" #name_, \
 		.option_insecure = "disableinsecure" #name_ },
 	PROTOCOLS(P)

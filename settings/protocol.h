@@ -38,7 +38,7 @@ struct protocol_info {
 	bool has_login;
 	uint16_t port, tls_port;
 	const char *starttls;
-	const char *access_file;                  /* the setting */
+	const char *access_file, *local_server;   /* the settings */
 	const char *option_off, *option_insecure; /* account options: "disableimap", "disableinsecureimap" */
 };
 

@@ -886,13 +886,12 @@ static void rules_local_server(struct settings_load *l, enum protocol p)
 {
 	const struct protocol_settings s = protocol_settings(l->set, p);
 	struct local_server server;
-	char name[32], label[64];
-	const char *why = local_server_parse(&server, s.local_server);
+	char label[64];
+	const char *name = protocols[p].local_server, *why = local_server_parse(&server, s.local_server);
 	unsigned line;
 
 	if (!protocols[p].has_login)
 		return;
-	snprintf(name, sizeof(name), "LOCAL_%s", protocols[p].title);
 	snprintf(label, sizeof(label), "%s.%s", protocols[p].group, name);
 	line = settings_load_line_of(l, protocols[p].group, name);
 	if (why != NULL)
