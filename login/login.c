@@ -943,33 +943,42 @@ static void start_program(struct login *l, int stream)
 	start_peer(l, stream);
 }
 
+/* Spawn's answer to L's hand-over. Returns STREAM if it is not used, else -1. */
+static int take_handoff(struct login *l, bool ok, int stream)
+{
+	bool relayed = conn_raw_fd(&l->conn) == -1;
+
+	if (!ok) {
+		handoff_failed(l);
+		return stream;
+	}
+	if (peer_login_is_program(l)) { /* the session stays ours */
+		start_program(l, stream);
+		return -1;
+	}
+	l->reply->session = 0; /* it belongs to the session server now */
+	if (relayed && stream == -1) {
+		handoff_failed(l);
+		return -1;
+	}
+	if (relayed)
+		relays_start_here(l->env->relays, l, stream);
+	end(l);
+	return relayed ? -1 : stream;
+}
+
 /* A server that runs has the client's descriptor, or we have a STREAM to it; but that may have been lost, since there
  * was no room for it: then the server sees its end. */
 void login_handoff_reply(struct login *l, bool ok, int stream)
 {
-	bool here = l->state == LOGIN_HANDOFF, program = here && peer_login_is_program(l);
-	bool relayed = program || conn_raw_fd(&l->conn) == -1;
+	bool here = l->state == LOGIN_HANDOFF;
 
-	if (stream != -1 && !(here && ok && relayed)) {
+	if (here)
+		stream = take_handoff(l, ok, stream);
+	if (stream != -1)
 		close(stream);
-		stream = -1;
-	}
-	if (!here)
-		return;
-	if (ok && program) { /* the session stays ours */
-		start_program(l, stream);
+	if (here)
 		free_if_over(l);
-		return;
-	}
-	if (ok)
-		l->reply->session = 0; /* it belongs to the session server now */
-	if (ok && stream != -1)
-		relays_start_here(l->env->relays, l, stream);
-	if (ok && (stream != -1 || !relayed))
-		end(l);
-	else
-		handoff_failed(l);
-	free_if_over(l);
 }
 
 void login_handoff_lost(struct login *l)
