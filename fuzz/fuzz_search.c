@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fuzz/scratch.h"
+#include "imapd/imap_result.h"
 #include "imapd/imap_search.h"
 #include "lib/die.h"
 #include "lib/log.h"
@@ -32,14 +33,20 @@ static void open_box(void)
 	work_init(&session.work, &session.io, NULL);
 }
 
+static enum md_err found(struct imap_msg *msg, void *arg)
+{
+	(void)msg;
+	*(int *)arg = 1;
+	return MD_OK;
+}
+
 /* -1: these are no keys; else whether the message fits them. */
 static int ask(const struct str *command)
 {
 	enum imap_status status = IMAP_OK;
-	enum md_err failed = MD_OK;
 	struct imap_search *search;
 	struct imap_lex l;
-	int fits;
+	int fits = 0;
 
 	imap_lex_init(&l, command->data, command->len);
 	search = imap_search_read(&session, &l, &status);
@@ -49,11 +56,23 @@ static int ask(const struct str *command)
 		return -1;
 	}
 	session.work.finish = true; /* there is no client */
-	fits = imap_search_fits(&session, search, 0, &failed);
-	if (failed != MD_OK)
+	if (!imap_search_each(&session, search, "SEARCH", found, &fits))
 		abort();
 	imap_search_free(&search);
 	return fits;
+}
+
+/* RETURN: what is taken of it can be answered. */
+static void ask_return(const struct str *command)
+{
+	struct imap_return r = { 0 };
+	struct imap_lex l;
+
+	imap_lex_init(&l, command->data, command->len);
+	if (imap_return_read(&session, &l, &r) && r.given &&
+	    (r.what == 0 || ((r.what & IMAP_RETURN_PARTIAL) != 0 && (r.first < 1 || r.first > r.last))))
+		abort();
+	imap_return_fini(&r);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -67,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	str_addc(&command, ' ');
 	str_add(&command, data, size);
 	str_adds(&command, "\r\n");
+	ask_return(&command);
 	plain = ask(&command);
 	str_clear(&command);
 	str_adds(&command, " NOT (ALL ");

@@ -142,6 +142,10 @@ noinst_PROGRAMS += fuzz/fuzz_list
 fuzz_fuzz_list_SOURCES = fuzz/fuzz_list.c
 fuzz_fuzz_list_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_list_LDADD = $(IMAP_LIBS)
+noinst_PROGRAMS += fuzz/fuzz_imap_thread
+fuzz_fuzz_imap_thread_SOURCES = fuzz/fuzz_imap_thread.c
+fuzz_fuzz_imap_thread_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_imap_thread_LDADD = $(IMAP_LIBS)
 noinst_PROGRAMS += fuzz/fuzz_search
 fuzz_fuzz_search_SOURCES = fuzz/fuzz_search.c fuzz/scratch.c fuzz/scratch.h
 fuzz_fuzz_search_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -185,6 +189,7 @@ EXTRA_DIST += fuzz/corpus/fuzz_md_parsed/body fuzz/corpus/fuzz_md_parsed/header
 EXTRA_DIST += fuzz/corpus/fuzz_md_state/id fuzz/corpus/fuzz_md_state/two-records
 EXTRA_DIST += fuzz/corpus/fuzz_account/ipv4 fuzz/corpus/fuzz_account/ipv6
 EXTRA_DIST += fuzz/corpus/fuzz_search/addresses fuzz/corpus/fuzz_search/nested fuzz/corpus/fuzz_search/numbers \
-	fuzz/corpus/fuzz_search/dates
+	fuzz/corpus/fuzz_search/dates fuzz/corpus/fuzz_search/return
 EXTRA_DIST += fuzz/corpus/fuzz_forwarded/signed fuzz/corpus/fuzz_forwarded/tls fuzz/corpus/fuzz_forwarded/config fuzz/corpus/fuzz_forwarded/tls-none fuzz/corpus/fuzz_forwarded/no-secret
 EXTRA_DIST += fuzz/corpus/fuzz_capability/file fuzz/corpus/fuzz_capability/list
+EXTRA_DIST += fuzz/corpus/fuzz_imap_thread/replies fuzz/corpus/fuzz_imap_thread/loops

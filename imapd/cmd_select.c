@@ -1,7 +1,7 @@
 /* The selected mailbox: SELECT, EXAMINE, CLOSE, UNSELECT, CHECK, EXPUNGE. */
 #include "imapd/cmd.h"
+#include "imapd/imap_msgs.h"
 #include "imapd/imap_names.h"
-#include "imapd/imap_seq.h"
 #include "imapd/imap_sync.h"
 #include "lib/log.h"
 
@@ -103,15 +103,12 @@ static enum md_err expunge(struct imap_session *s, const struct imap_set *only)
 enum imap_status imap_cmd_expunge(struct imap_session *s, struct imap_lex *args)
 {
 	struct imap_set set = { 0 };
-	struct str text = STR_INIT;
 	bool ok = true;
 	enum md_err e;
 
 	if (s->uid)
-		ok = imap_lex_space(args) == 1 && imap_lex_set(args, &text) == 1 &&
-		    imap_set_parse(&set, text.data, text.len, md_box_last_uid(s->box));
+		ok = imap_lex_space(args) == 1 && imap_take_uids(s, args, &set);
 	ok = ok && imap_lex_end(args) == 1;
-	str_fini(&text);
 	if (!ok) {
 		imap_set_fini(&set);
 		return imap_bad(s, s->uid ? "UID EXPUNGE needs a set of UIDs." : "EXPUNGE takes no arguments.");

@@ -5,6 +5,7 @@
 
 #include "lib/text.h"
 #include "settings/capability.h"
+#include "settings/withheld.h"
 
 static bool is_told(const char *word, size_t len, enum imap_capability_when when)
 {
@@ -57,4 +58,12 @@ const char *imap_capability_list(const struct settings *set, bool tls)
 {
 	return tls && set->imapd_IMAP_CAPABILITY_TLS[0] != '\0' ? set->imapd_IMAP_CAPABILITY_TLS :
 	                                                          set->imapd_IMAP_CAPABILITY;
+}
+
+void imap_capability_withheld(const struct settings *set, const char *client, struct str *out)
+{
+	withheld_from(set->imapd_IMAP_CAPABILITY_WITHHELD, client, out);
+	if (set->imapd_IMAP_DISABLETHREADSORT)
+		str_addf(out, "%sSORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES",
+		    out->len != 0 ? " " : "");
 }

@@ -14,6 +14,9 @@ void imap_capability(struct str *out, const char *list, const char *withheld, en
 /* Appends the list that LIST, one with "auto", stands for before login, where COMMON is what all servers of the pool
  * have in common ("": not known). */
 void imap_capability_add_auto(struct str *out, const char *common, const char *list);
+/* Appends to OUT, with blanks between, what the client that calls itself CLIENT ("": it has not said) is not told, of
+ * what this node does. */
+void imap_capability_withheld(const struct settings *set, const char *client, struct str *out);
 /* The list for clients with TLS, or without. */
 const char *imap_capability_list(const struct settings *set, bool tls);
 

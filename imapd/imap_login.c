@@ -41,7 +41,7 @@ static void add_capabilities(struct login *l)
 		imap_capability_add_auto(&found, str_cstr(&l->env->common[PROTOCOL_IMAP]), list);
 		list = str_cstr(&found);
 	}
-	withheld_from(l->set->imapd_IMAP_CAPABILITY_WITHHELD, il->client, &withheld);
+	imap_capability_withheld(l->set, il->client, &withheld);
 	imap_capability(&l->out, list, str_cstr(&withheld),
 	    wants_tls ? IMAP_CAPABILITY_LOGINDISABLED : IMAP_CAPABILITY_BEFORE);
 	str_fini(&found);
@@ -56,7 +56,7 @@ static void add_capabilities(struct login *l)
 		str_adds(&l->out, wants_tls ? " X-WAYPOST-TOKEN" : " AUTH=X-WAYPOST-TOKEN");
 }
 
-enum { GREETING_SIZE_HINT = 300 }; /* bytes */
+enum { GREETING_SIZE_HINT = 400 }; /* bytes */
 
 static void greet(struct login *l, const char *challenge UNUSED)
 {

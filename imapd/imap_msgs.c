@@ -37,12 +37,42 @@ static bool imap_messages_of(struct imap_session *s, const char *text, size_t le
 	return true;
 }
 
+/* Adds what "$" stands for to SET. */
+static void add_saved(const struct imap_session *s, struct imap_set *set)
+{
+	struct imap_set found = { 0 };
+
+	uids_to_numbers(s->box, &s->saved, &found);
+	for (size_t i = 0; i < found.n; i++)
+		for (uint32_t n = found.ranges[i].low; n <= found.ranges[i].high; n++)
+			if (!md_box_is_gone(s->box, n - 1))
+				imap_set_add(set, n, n);
+	imap_set_fini(&found);
+}
+
+bool imap_take_uids(const struct imap_session *s, struct imap_lex *l, struct imap_set *set)
+{
+	struct str text = STR_INIT;
+	bool ok = true;
+
+	if (imap_lex_char(l, '$') == 1)
+		imap_set_copy(set, &s->saved);
+	else
+		ok = imap_lex_set(l, &text) == 1 && imap_set_parse(set, text.data, text.len, md_box_last_uid(s->box));
+	str_fini(&text);
+	return ok;
+}
+
 bool imap_take_messages(struct imap_session *s, struct imap_lex *l, struct imap_set *set)
 {
 	struct str text = STR_INIT;
 	bool ok;
 
-	if (imap_lex_space(l) != 1 || imap_lex_set(l, &text) != 1) {
+	if (imap_lex_space(l) == 1 && imap_lex_char(l, '$') == 1) {
+		add_saved(s, set);
+		return true;
+	}
+	if (imap_lex_set(l, &text) != 1) {
 		str_fini(&text);
 		imap_bad(s, "Expected a set of message numbers.");
 		return false;

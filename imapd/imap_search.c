@@ -2,9 +2,9 @@
 #include "imapd/imap_search.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "imapd/imap_date.h"
-#include "imapd/imap_msg.h"
 #include "imapd/imap_seq.h"
 #include "imapd/imap_text.h"
 #include "lib/mem.h"
@@ -23,6 +23,8 @@ enum kind {
 	K_BEFORE,
 	K_ON,
 	K_SINCE,
+	K_OLDER,
+	K_YOUNGER,
 	K_LARGER,
 	K_SMALLER,
 	K_SENTBEFORE,
@@ -36,7 +38,18 @@ enum kind {
 };
 
 /* What follows a key's name. */
-enum argument { ARG_NONE, ARG_STRING, ARG_DATE, ARG_NUMBER, ARG_KEYWORD, ARG_SET, ARG_HEADER, ARG_KEY, ARG_TWO_KEYS };
+enum argument {
+	ARG_NONE,
+	ARG_STRING,
+	ARG_DATE,
+	ARG_NUMBER,
+	ARG_AGE,
+	ARG_KEYWORD,
+	ARG_SET,
+	ARG_HEADER,
+	ARG_KEY,
+	ARG_TWO_KEYS
+};
 
 struct key {
 	enum kind kind;
@@ -84,6 +97,7 @@ static const struct {
 	{ "NEW", K_RECENT, false, ARG_NONE, MD_SEEN, NULL }, /* recent, and without this flag */
 	{ "NOT", K_AND, true, ARG_KEY, 0, NULL },
 	{ "OLD", K_RECENT, true, ARG_NONE, 0, NULL },
+	{ "OLDER", K_OLDER, false, ARG_AGE, 0, NULL },
 	{ "ON", K_ON, false, ARG_DATE, 0, NULL },
 	{ "OR", K_OR, false, ARG_TWO_KEYS, 0, NULL },
 	{ "RECENT", K_RECENT, false, ARG_NONE, 0, NULL },
@@ -103,6 +117,7 @@ static const struct {
 	{ "UNFLAGGED", K_FLAG, true, ARG_NONE, MD_FLAGGED, NULL },
 	{ "UNKEYWORD", K_KEYWORD, true, ARG_KEYWORD, 0, NULL },
 	{ "UNSEEN", K_FLAG, true, ARG_NONE, MD_SEEN, NULL },
+	{ "YOUNGER", K_YOUNGER, false, ARG_AGE, 0, NULL },
 };
 
 /* --- Reading --- */
@@ -207,6 +222,17 @@ static bool take_number(struct reader *r, struct key *k)
 	return true;
 }
 
+/* Reads the seconds of OLDER and YOUNGER (RFC 5032): the time that they mean. */
+static bool take_age(struct reader *r, struct key *k)
+{
+	uint64_t n;
+
+	if (!space(r) || imap_lex_number(r->l, UINT32_MAX, &n) != 1 || n == 0)
+		return fail(r, "Expected a number of seconds.");
+	k->number = (int64_t)time(NULL) - (int64_t)n;
+	return true;
+}
+
 static bool take_keyword(struct reader *r, struct key *k)
 {
 	struct str name = STR_INIT;
@@ -218,7 +244,7 @@ static bool take_keyword(struct reader *r, struct key *k)
 	return ok || fail(r, "Expected a keyword.");
 }
 
-/* Reads a set of numbers (UIDs for K_UIDS); numbers that do not exist match nothing. */
+/* Reads a set of numbers (UIDs for K_UIDS), or "$"; numbers that do not exist match nothing. */
 static bool take_set(struct reader *r, struct key *k)
 {
 	const struct md_box *box = r->s->box;
@@ -226,6 +252,11 @@ static bool take_set(struct reader *r, struct key *k)
 	struct str text = STR_INIT;
 	bool ok;
 
+	if (imap_lex_char(r->l, '$') == 1) {
+		k->kind = K_UIDS;
+		imap_set_copy(&k->set, &r->s->saved);
+		return true;
+	}
 	if (k->kind == K_UIDS)
 		star = md_box_last_uid(box);
 	ok = imap_lex_set(r->l, &text) == 1 && imap_set_parse(&k->set, text.data, text.len, star);
@@ -244,6 +275,8 @@ static bool take_argument(struct reader *r, struct key *k, enum argument arg, co
 		return take_date(r, k);
 	case ARG_NUMBER:
 		return take_number(r, k);
+	case ARG_AGE:
+		return take_age(r, k);
 	case ARG_KEYWORD:
 		return take_keyword(r, k);
 	case ARG_SET:
@@ -290,7 +323,7 @@ static bool take_key(struct reader *r, struct key *k)
 	k->kind = K_AND;
 	if (imap_lex_char(r->l, '(') == 1)
 		return true;
-	if (c != '*' && (c < '0' || c > '9'))
+	if (c != '*' && c != '$' && (c < '0' || c > '9'))
 		return take_named(r, k);
 	k->kind = K_NUMBERS;
 	return take_set(r, k);
@@ -360,7 +393,17 @@ static struct key *take_separator(struct reader *r, struct key *open)
 	return NULL;
 }
 
-/* Reads "CHARSET name", if present. */
+/* Reads "name ". */
+static bool take_charset_name(struct reader *r)
+{
+	if (imap_lex_astring(r->l, &r->charset) != 1 || imap_lex_space(r->l) != 1)
+		return fail(r, "Expected the name of a charset, and search keys after it.");
+	if (!mime_charset_known(str_cstr(&r->charset)))
+		r->bad_charset = true;
+	return !r->bad_charset;
+}
+
+/* Reads "CHARSET name ", if present. */
 static bool take_charset(struct reader *r)
 {
 	struct imap_lex at = *r->l;
@@ -371,11 +414,7 @@ static bool take_charset(struct reader *r)
 	if (!there)
 		return true;
 	*r->l = at;
-	if (!space(r) || imap_lex_astring(r->l, &r->charset) != 1 || imap_lex_space(r->l) != 1)
-		return fail(r, "CHARSET needs a name, and search keys after it.");
-	if (!mime_charset_known(str_cstr(&r->charset)))
-		r->bad_charset = true;
-	return !r->bad_charset;
+	return space(r) && take_charset_name(r);
 }
 
 /* Reads all keys to the end of the command. */
@@ -410,17 +449,28 @@ static enum imap_status refuse(const struct reader *r)
 	return imap_bad(r->s, "%s", r->wrong);
 }
 
-struct imap_search *imap_search_read(struct imap_session *s, struct imap_lex *l, enum imap_status *status)
+static struct imap_search *read_keys(struct imap_session *s, struct imap_lex *l, bool (*charset)(struct reader *r),
+    enum imap_status *status)
 {
 	struct imap_search *search = mem_alloc(sizeof(*search));
 	struct reader r = { .s = s, .l = l, .search = search };
 
-	if ((imap_lex_space(l) != 1 && !fail(&r, "SEARCH needs search keys.")) || !take_charset(&r) || !take_keys(&r)) {
+	if ((imap_lex_space(l) != 1 && !fail(&r, "Search keys are missing.")) || !charset(&r) || !take_keys(&r)) {
 		*status = refuse(&r);
 		imap_search_free(&search);
 	}
 	str_fini(&r.charset);
 	return search;
+}
+
+struct imap_search *imap_search_read(struct imap_session *s, struct imap_lex *l, enum imap_status *status)
+{
+	return read_keys(s, l, take_charset, status);
+}
+
+struct imap_search *imap_search_read_charset(struct imap_session *s, struct imap_lex *l, enum imap_status *status)
+{
+	return read_keys(s, l, take_charset_name, status);
 }
 
 void imap_search_free(struct imap_search **search)
@@ -439,7 +489,7 @@ void imap_search_free(struct imap_search **search)
 /* --- Testing a message --- */
 
 struct asked {
-	struct imap_msg msg;
+	struct imap_msg *msg;
 	struct imap_search *search;
 	struct work *work;
 	uint32_t number;
@@ -450,23 +500,25 @@ struct asked {
 
 static bool have_text(struct asked *a)
 {
-	enum md_err e = a->search->needs_body ? imap_msg_load(&a->msg) : imap_msg_load_header(&a->msg);
+	enum md_err e = a->search->needs_body ? imap_msg_load(a->msg) : imap_msg_load_header(a->msg);
 
 	if (e != MD_OK)
 		a->failed = e;
 	return e == MD_OK;
 }
 
-static bool day_fits(struct asked *a, const struct key *k)
+static bool date_fits(struct asked *a, const struct key *k)
 {
 	time_t t;
-	enum md_err e = md_box_date(a->msg.box, a->msg.i, &t);
+	enum md_err e = md_box_date(a->msg->box, a->msg->i, &t);
 	int64_t day;
 
 	if (e != MD_OK) {
 		a->failed = e;
 		return false;
 	}
+	if (k->kind == K_OLDER || k->kind == K_YOUNGER)
+		return (t <= k->number) == (k->kind == K_OLDER);
 	day = imap_date_day(t);
 	return k->kind == K_BEFORE ? day < k->number : k->kind == K_ON ? day == k->number : day >= k->number;
 }
@@ -478,7 +530,7 @@ static bool sent_day_fits(struct asked *a, const struct key *k)
 	if (!have_text(a))
 		return false;
 	if (a->sent == SENT_UNKNOWN)
-		a->sent = imap_text_sent_day(&a->msg.mime, &a->sent_day) ? SENT_KNOWN : SENT_NEVER;
+		a->sent = imap_text_sent_day(&a->msg->mime, &a->sent_day) ? SENT_KNOWN : SENT_NEVER;
 	if (a->sent == SENT_NEVER)
 		return false;
 	day = a->sent_day;
@@ -488,7 +540,7 @@ static bool sent_day_fits(struct asked *a, const struct key *k)
 static bool size_fits(struct asked *a, const struct key *k)
 {
 	uint64_t octets;
-	enum md_err e = imap_msg_octets(&a->msg, &octets);
+	enum md_err e = imap_msg_octets(a->msg, &octets);
 
 	if (e != MD_OK) {
 		a->failed = e;
@@ -499,8 +551,8 @@ static bool size_fits(struct asked *a, const struct key *k)
 
 static bool fits_plain(struct asked *a, const struct key *k)
 {
-	const struct md_box *box = a->msg.box;
-	size_t i = a->msg.i;
+	const struct md_box *box = a->msg->box;
+	size_t i = a->msg->i;
 
 	switch (k->kind) {
 	case K_ALL:
@@ -518,7 +570,9 @@ static bool fits_plain(struct asked *a, const struct key *k)
 	case K_BEFORE:
 	case K_ON:
 	case K_SINCE:
-		return day_fits(a, k);
+	case K_OLDER:
+	case K_YOUNGER:
+		return date_fits(a, k);
 	case K_LARGER:
 	case K_SMALLER:
 		return size_fits(a, k);
@@ -530,7 +584,7 @@ static bool fits_plain(struct asked *a, const struct key *k)
 	case K_ADDRESS:
 	case K_BODY:
 	case K_TEXT:
-		return have_text(a) && imap_texts_find(&a->search->texts, &a->msg.mime, (size_t)k->number, a->work);
+		return have_text(a) && imap_texts_find(&a->search->texts, &a->msg->mime, (size_t)k->number, a->work);
 	case K_AND:
 	case K_OR:
 	case K_COUNT:
@@ -561,18 +615,38 @@ static bool fits(struct asked *a, const struct key *k)
 	}
 }
 
-bool imap_search_fits(struct imap_session *s, struct imap_search *search, size_t i, enum md_err *failed)
+static bool msg_fits(struct imap_session *s, struct imap_search *search, struct imap_msg *msg, enum md_err *failed)
 {
-	struct asked a = { .search = search, .work = &s->work, .number = (uint32_t)i + 1, .failed = MD_OK };
+	struct asked a = { .msg = msg, .search = search, .work = &s->work };
 	bool found;
 
-	if (md_box_is_gone(s->box, i))
-		return false;
-	imap_msg_init(&a.msg, s->box, i);
+	a.number = (uint32_t)msg->i + 1;
 	imap_texts_begin(&search->texts);
 	found = fits(&a, search->root);
-	imap_msg_fini(&a.msg);
-	if (a.failed != MD_OK)
-		*failed = a.failed;
+	*failed = a.failed;
 	return found && a.failed == MD_OK;
+}
+
+bool imap_search_each(struct imap_session *s, struct imap_search *search, const char *what, imap_found_fn *fn,
+    void *arg)
+{
+	enum md_err failed = MD_OK, e;
+	bool goes_on = true;
+
+	for (size_t i = 0, n = md_box_count(s->box); i < n && goes_on; i++) {
+		struct imap_msg msg;
+
+		if (md_box_is_gone(s->box, i))
+			continue;
+		imap_msg_init(&msg, s->box, i);
+		if (msg_fits(s, search, &msg, &e))
+			e = fn(&msg, arg);
+		imap_msg_fini(&msg);
+		if (e != MD_OK && e != MD_GONE && failed == MD_OK) {
+			failed = e;
+			imap_md_log(s, e, what);
+		}
+		goes_on = work_do(&s->work, WORK_MESSAGE);
+	}
+	return goes_on;
 }

@@ -106,6 +106,12 @@ bool imap_set_parse(struct imap_set *set, const char *text, size_t len, uint32_t
 	return true;
 }
 
+void imap_set_copy(struct imap_set *set, const struct imap_set *from)
+{
+	for (size_t i = 0; i < from->n; i++)
+		push(set, from->ranges[i].low, from->ranges[i].high);
+}
+
 void imap_set_fini(struct imap_set *set)
 {
 	mem_free(&set->ranges);

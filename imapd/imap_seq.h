@@ -21,6 +21,8 @@ struct imap_set {
 bool imap_set_parse(struct imap_set *set, const char *text, size_t len, uint32_t star);
 /* Adds LOW to HIGH, which must not be below what was added before; joined with the last range if they touch. */
 void imap_set_add(struct imap_set *set, uint32_t low, uint32_t high);
+/* Makes SET, empty before, the same as FROM. */
+void imap_set_copy(struct imap_set *set, const struct imap_set *from);
 /* Frees the ranges; the set is empty. */
 void imap_set_fini(struct imap_set *set);
 /* True if N is in the set. */

@@ -217,7 +217,7 @@ void imap_add_capabilities(const struct imap_session *s, struct str *out)
 {
 	struct str withheld = STR_INIT;
 
-	withheld_from(s->set->imapd_IMAP_CAPABILITY_WITHHELD, s->client, &withheld);
+	imap_capability_withheld(s->set, s->client, &withheld);
 	imap_capability(out, imap_capability_list(s->set, s->start->tls), str_cstr(&withheld), IMAP_CAPABILITY_AFTER);
 	str_fini(&withheld);
 }
@@ -287,6 +287,7 @@ void imapd_serve(int in, int out, const struct session_start *start)
 	if (bio_flush(&s.io) && start->counters->end != SESSION_END_DISCONNECTED)
 		bio_linger(&s.io, LINGER);
 	md_box_close(&s.box);
+	imap_set_fini(&s.saved);
 	md_root_fini(&s.root);
 	bio_fini(&s.io);
 	str_fini(&s.line);

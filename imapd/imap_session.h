@@ -10,6 +10,7 @@
 #define IMAPD_IMAP_SESSION_H
 
 #include "imapd/imap_lex.h"
+#include "imapd/imap_seq.h"
 #include "lib/bio.h"
 #include "lib/str.h"
 #include "maildir/md.h"
@@ -68,7 +69,8 @@ struct imap_session {
 	char client[WITHHELD_CLIENT_MAX]; /* the name in its ID, printable; "": it has not said */
 	/* what the client knows of the selected mailbox */
 	size_t told_exists, told_recent;
-	uint32_t told_keywords;                                /* by FLAGS */
+	uint32_t told_keywords; /* by FLAGS */
+	struct imap_set saved;  /* UIDs that "$" stands for (RFC 5182); some may be gone */
 	bool idle_poll_said, trouble_said, work_said, id_said; /* logged already */
 	uint32_t failures_since; /* clock_seconds() of the first of failures_said log lines */
 	unsigned failures_said;

@@ -101,5 +101,6 @@ bool imap_sync(struct imap_session *s, bool expunge)
 void imap_unselect(struct imap_session *s)
 {
 	md_box_close(&s->box);
+	imap_set_fini(&s->saved);
 	s->examine = false;
 }

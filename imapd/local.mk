@@ -28,12 +28,15 @@ imapd_libimap_a_SOURCES = \
 	imapd/imap_msgs.c imapd/imap_msgs.h \
 	imapd/imap_names.c imapd/imap_names.h \
 	imapd/imap_read.c \
+	imapd/imap_result.c imapd/imap_result.h \
 	imapd/imap_search.c imapd/imap_search.h \
 	imapd/imap_section.c imapd/imap_section.h \
 	imapd/imap_seq.c imapd/imap_seq.h \
 	imapd/imap_session.c imapd/imap_session.h \
+	imapd/imap_sort.c imapd/imap_sort.h \
 	imapd/imap_sync.c imapd/imap_sync.h \
 	imapd/imap_text.c imapd/imap_text.h \
+	imapd/imap_thread.c imapd/imap_thread.h \
 	imapd/imap_utf7.c imapd/imap_utf7.h \
 	imapd/imapd.h
 EXTRA_DIST += imapd/README

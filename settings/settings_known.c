@@ -64,7 +64,6 @@ const struct settings_known settings_known[] = {
 	{ "imapd", "SMAP_CAPABILITY", IGNORED, "", "only Courier's own programs speak SMAP" },
 	{ "imapd", "IMAP_CAPABILITY_ORIG", IGNORED, "", WEBADMIN },
 	{ "imapd", "IMAP_CAPABILITY_TLS_ORIG", IGNORED, "", WEBADMIN },
-	{ "imapd", "IMAP_DISABLETHREADSORT", LATER, "", "SORT and THREAD" },
 	{ "imapd", "IMAP_ULIMITD", LATER, "", "a limit on the memory of a session" },
 	{ "imapd", "IMAP_SHAREDINDEXFILE", LATER, "", "shared folders" },
 	{ "imapd", "IMAP_SHAREDMUNGENAMES", LATER, "", "shared folders" },

@@ -204,7 +204,8 @@
 		"Courier's environment: \"exec:/usr/lib/courier/courier/imapd Maildir\". It and all folders before it must " \
 		"belong to root. After a change from or to \"exec:\" restart the node.") \
 	S(imapd, IMAP_CAPABILITY, LIST, \
-		"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE AUTH=PLAIN AUTH=LOGIN", \
+		"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE SORT SORT=DISPLAY " \
+		"THREAD=ORDEREDSUBJECT THREAD=REFERENCES ESEARCH ESORT SEARCHRES WITHIN PARTIAL AUTH=PLAIN AUTH=LOGIN", \
 		0, 0, "", SF_W | SF_A | SF_S, \
 		"Capabilities to announce. If peers are not Waypost, remove what they do not support, or let the node find " \
 		"out: \"auto AUTH=PLAIN AUTH=LOGIN\" announces, beside these mechanisms, what all servers support that " \
@@ -219,6 +220,8 @@
 		"list in the answer; if it asks a server that is not Waypost later, that answers by itself.") \
 	S(imapd, IMAP_ID_FIELDS, INT, "0", 0, 7, "", SF_W | SF_S, \
 		"What ID reveals besides the server name, as a sum: 1 version, 2 operating system, 4 its release.") \
+	S(imapd, IMAP_DISABLETHREADSORT, BOOL, "0", 0, 0, "", SF_W | SF_S, \
+		"1: no SORT and THREAD for the accounts of this node: they are not announced, and get NO.") \
 	S(imapd, IMAP_NAMESPACE_PREFIX, WORD, "INBOX.", 0, 0, "INBOX.|", SF_S, \
 		"Prefix of the user's folders. \"INBOX.\" is Courier's; \"\" puts them beside INBOX, for new sites.") \
 	S(imapd, IMAP_INACTIVITY_TIMEOUT, TIME, "30m", 60, 7 * SF_DAY, "seconds", SF_S, \

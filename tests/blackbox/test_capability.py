@@ -11,7 +11,8 @@ from pool import Account, wait_for
 HERE = "127.0.0.1"
 AUTO = {"imapd": {"IMAP_CAPABILITY": "auto AUTH=PLAIN AUTH=CRAM-MD5"}, "pop3d": {"POP3_CAPABILITY": "auto"}}
 OWN = "IMAP4rev1 SASL-IR AUTH=PLAIN AUTH=CRAM-MD5 AUTH=X-WAYPOST-TOKEN"
-OURS = "LITERAL+ ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE"
+THREADSORT = "SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES"
+OURS = "LITERAL+ ID ENABLE UIDPLUS CHILDREN NAMESPACE IDLE UNSELECT MOVE ESEARCH SEARCHRES WITHIN PARTIAL " + THREADSORT
 HI = "* OK [CAPABILITY IMAP4rev1 X-BEFORE] x\r\n"
 
 
@@ -236,3 +237,17 @@ def test_check(make_pool, group, name, value, says):
     p = make_pool(nodes=1, start=False, settings={group: {name: value}})
     r = p.nodes[0].tool("check")
     assert r.returncode == 1 and says in r.stdout + r.stderr, r
+
+
+def test_disablethreadsort(make_pool):
+    """IMAP_DISABLETHREADSORT = 1: not announced, before login and after it, and refused."""
+    p = make_pool(nodes=1, settings={"imapd": {"IMAP_DISABLETHREADSORT": "1"}}, accounts=[Account("a@example.com")])
+    with Imap(HERE, p.imap_port) as c:
+        account = p.accounts["a@example.com"]
+        for told in (c.greeting, c.login(account.name, account.password).text, c.ok("CAPABILITY").find(rb"^\* CAPABILITY ")):
+            words = set(re.split(rb"[] ]", told))
+            assert b"ESEARCH" in words and not words & set(THREADSORT.encode().split()), words
+        c.ok("SELECT INBOX")
+        for command in "SORT (DATE) UTF-8 ALL", "UID THREAD REFERENCES UTF-8 ALL":
+            reply = c.cmd(command)
+            assert reply.status == "NO" and b"switched off" in reply.text, reply

@@ -156,7 +156,7 @@ def test_what_is_kept_without_its_effect_is_lost_too(etc, place):
     """Settings that are accepted here but do not do what they do in Courier: each is reported, and stays in the file."""
     put(etc / "authdaemonrc", authmodulelist='"authmysql authpgsql authldap authsqlite"', DEFAULTOPTIONS='"disableinsecureimap=1,disablepop3=1,sharedgroup=a"')
     put(etc / "imapd", TCPDOPTS='"-nodnslookup -noidentlookup -haproxy -block=zen.example.com"', ADDRESS="198.51.100.77",
-        IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS CHILDREN NAMESPACE SORT IDLE"', MAILDIR_SKIP_SYMLINK_CHECKS="1")
+        IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS CHILDREN NAMESPACE QUOTA IDLE"', MAILDIR_SKIP_SYMLINK_CHECKS="1")
     put(etc / "pop3d", TCPDOPTS='"-nodnslookup -noidentlookup"')
     put(etc / "imapd-ssl", TLS_CERTFILE='""')
     for name, quota in ("authmysqlrc", "MYSQL_QUOTA_FIELD"), ("authpgsqlrc", "PGSQL_QUOTA_FIELD"), ("authsqliterc", "SQLITE_QUOTA_FIELD"), \
@@ -241,7 +241,7 @@ def test_cut_anywhere(etc):
 
 def test_words(etc, place):
     """A list only loses the words that cannot stay."""
-    put(etc / "imapd", IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS SORT AUTH=DIGEST-MD5 AUTH=PLAIN IDLE"')
+    put(etc / "imapd", IMAP_CAPABILITY='"IMAP4rev1 UIDPLUS QUOTA AUTH=DIGEST-MD5 AUTH=PLAIN IDLE"')
     put(etc / "pop3d", POP3AUTH='"PLAIN NTLM LOGIN"')
     put(etc / "authdaemonrc", authmodulelist='"authcustom authuserdb authsqlite"')
     put_rc(etc / "authsqliterc", f"SQLITE_DATABASE {place}/db\n", "SQLITE_DATABASE")
@@ -251,7 +251,7 @@ def test_words(etc, place):
     assert found["imapd", "IMAP_CAPABILITY"] == "IMAP4rev1 UIDPLUS AUTH=PLAIN IDLE"
     assert ("pop3d", "POP3AUTH") not in found or found["pop3d", "POP3AUTH"] == "PLAIN LOGIN"
     assert found["authdaemonrc", "authmodulelist"] == "authuserdb authsqlite"
-    for lost in ("IMAP_CAPABILITY SORT (imapd:", "IMAP_CAPABILITY AUTH=DIGEST-MD5 (imapd:", "POP3AUTH NTLM (pop3d:", "authmodulelist authcustom (authdaemonrc:"):
+    for lost in ("IMAP_CAPABILITY QUOTA (imapd:", "IMAP_CAPABILITY AUTH=DIGEST-MD5 (imapd:", "POP3AUTH NTLM (pop3d:", "authmodulelist authcustom (authdaemonrc:"):
         assert lost in r.stderr
 
 

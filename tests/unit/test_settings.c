@@ -999,9 +999,9 @@ static void test_known(void)
 		    "" },
 		{ "imapd = { }; imapd-ssl = { IMAP_TLS_REQUIRED = 1; TLS_CERTFILE = \"/nonexistent/pool.pem\"; };", "",
 		    "" },
-		{ "imapd = { IMAP_CAPABILITY_TLS = \"IMAP4rev1 AUTH=PLAIN SORT {\"; };",
+		{ "imapd = { IMAP_CAPABILITY_TLS = \"IMAP4rev1 AUTH=PLAIN QUOTA {\"; };",
 		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS: { is not a valid IMAP capability\n",
-		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS announces SORT, which sessions on this node do not "
+		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS announces QUOTA, which sessions on this node do not "
 		    "support\n" },
 		{ "imapd = { IMAP_CAPABILITY_TLS = \"IDLE\"; };",
 		    "t.conf:2: imapd.IMAP_CAPABILITY_TLS lacks IMAP4rev1, which clients require; add it\n", "" },
@@ -1073,8 +1073,8 @@ static void test_known(void)
 		{ "imapd = { }; imapd-ssl = { TLS_CERTFILE = \"/x\"; IMAPDSTARTTLS = 0; SSLPORT = \"\"; "
 		  "IMAP_TLS_REQUIRED = 0; };",
 		    "", "" },
-		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 SORT\"; };", "",
-		    "t.conf:2: imapd.IMAP_CAPABILITY announces SORT, which sessions on this node do not support\n" },
+		{ "imapd = { IMAP_CAPABILITY = \"IMAP4rev1 QUOTA\"; };", "",
+		    "t.conf:2: imapd.IMAP_CAPABILITY announces QUOTA, which sessions on this node do not support\n" },
 		{ "imapd = { IMAP_CAPABILITY = \"imap4REV1 idle UTF8=ACCEPT\"; };", "",
 		    "t.conf:2: imapd.IMAP_CAPABILITY announces UTF8=ACCEPT, which sessions on this node do not "
 		    "support\n" },
