@@ -21,7 +21,8 @@
 
 enum {
 	ALERTS_MAX = 1000, /* bytes of alerts, after which no more are kept */
-	BEHIND_MAX = 8192  /* bytes behind the reply to the login that are kept */
+	BEHIND_MAX = 8192, /* bytes behind the reply to the login that are kept */
+	LITERAL_MAX = 65536
 };
 
 enum state {
@@ -529,6 +530,20 @@ static enum backend_step on_untagged(struct login *l, const char *line, bool has
 	return go_on(l);
 }
 
+/* REST, behind "* ", is text to its end (RFC 3501 section 9, resp-text), which may look like the size of a literal:
+ * only a code in it that is still open can go on in one. */
+static bool is_text(const char *rest)
+{
+	static const char *const status[] = { "OK", "NO", "BAD", "BYE", "PREAUTH" };
+	const char *word;
+	size_t len = take_word(&rest, &word);
+
+	for (size_t i = 0; i < ARRAY_LEN(status); i++)
+		if (text_is_word(word, len, status[i]))
+			return rest[0] != '[' || strchr(rest, ']') != NULL;
+	return false;
+}
+
 /* The size of a literal, "{n}", announced at the end of an untagged line; else 0. */
 static uint64_t literal_behind(const char *line, size_t len)
 {
@@ -536,9 +551,18 @@ static uint64_t literal_behind(const char *line, size_t len)
 	uint64_t n;
 
 	if (len < 3 || line[len - 1] != '}' || open == NULL ||
-	    !num_parse(open + 1, (size_t)(line + len - 1 - open - 1), 65536, &n))
+	    !num_parse(open + 1, (size_t)(line + len - 1 - open - 1), UINT64_MAX, &n))
 		return 0;
 	return n;
+}
+
+/* A line begins or goes on with LINE: *SKIP bytes follow, and then the rest of it. False: no answer to a login has that
+ * many. */
+static bool take_literal(struct login *l, const char *line, size_t len, uint64_t *skip)
+{
+	*skip = literal_behind(line, len);
+	l->peer.in_line = *skip != 0;
+	return *skip <= LITERAL_MAX;
 }
 
 enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip, void *arg)
@@ -556,15 +580,12 @@ enum backend_step imap_peer_line(const char *line, size_t len, struct str *out, 
 		return on_greeting(l, line, out);
 	if (l->peer.state == PEER_STARTTLS)
 		return on_starttls(l, line, out);
-	if (l->peer.in_line) {
-		*skip = literal_behind(line, len);
-		l->peer.in_line = *skip != 0;
-		return go_on(l);
-	}
+	if (l->peer.in_line)
+		return take_literal(l, line, len, skip) ? go_on(l) : invalid(l, line);
 	word_len = take_word(&rest, &word);
 	if (text_is_word(word, word_len, "*")) {
-		*skip = literal_behind(line, len);
-		l->peer.in_line = *skip != 0;
+		if (!is_text(rest) && !take_literal(l, line, len, skip))
+			return invalid(l, line);
 		return on_untagged(l, rest, *skip != 0, out);
 	}
 	if (text_is_word(word, word_len, "+"))

@@ -1,4 +1,5 @@
 /* The POP3 dialogue with a peer: logs in there for a client, line by line. */
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -373,10 +374,18 @@ static enum backend_step on_list(struct login *l, const char *line, bool ok)
 	return BACKEND_STEP_MORE;
 }
 
+/* LINE begins with the status indicator STATUS (RFC 1939 section 3), not with a longer word. */
+static bool has_status(const char *line, const char *status)
+{
+	size_t len = strlen(status);
+
+	return strncasecmp(line, status, len) == 0 && !isalnum((unsigned char)line[len]);
+}
+
 enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, uint64_t *skip UNUSED, void *arg)
 {
 	struct login *l = arg;
-	bool ok = strncasecmp(line, "+OK", 3) == 0;
+	bool ok = has_status(line, "+OK");
 	bool clear = l->peer.state == PEER_STLS || (l->peer.state == PEER_GREETING && wants_stls(l));
 
 	if (l->peer.state == PEER_GREETING && peer_login_is_program(l))
@@ -394,7 +403,7 @@ enum backend_step pop3_peer_line(const char *line, size_t len, struct str *out, 
 		return on_list(l, line, ok);
 	if (l->peer.state == PEER_WAYS_LIST)
 		return on_ways(l, line, ok, out);
-	if (!ok && strncasecmp(line, "-ERR", 4) != 0)
+	if (!ok && !has_status(line, "-ERR"))
 		return peer_login_fail(l, FAILURE_INVALID, line);
 	switch (l->peer.state) {
 	case PEER_GREETING:

@@ -2,10 +2,10 @@
 import pytest
 
 from client import Imap, Pop3
-from fakeserver import imap_peer, pop3_peer, says
+from fakeserver import imap_echo, imap_peer, pop3_echo, pop3_peer, says
 from pool import Marks, wait_for
 
-FAKES = 30
+FAKES = 40
 POOL = {"nodes": 1}
 LISTED = "[CAPABILITY IMAP4rev1] "
 
@@ -38,6 +38,67 @@ def test_many_lines_before_its_answer(fakes_pool):
         assert c.line() == b"* 5 EXISTS"
         assert c.ok("HELLO").find(rb"ECHO HELLO")
     assert served(server, account)
+
+
+def test_text_that_looks_like_a_literal(fakes_pool):
+    """Text of a status response may end like the size of a literal; only a code in it, and other lines, go on in one."""
+    pool, fakes = fakes_pool
+    lines = "* OK look at {12}\r\n* NO [ALERT] full {3}\r\n* OK [X {4}\r\nab {] y\r\n* LIST () \".\" {5}\r\na {7}\r\n* BAD {1}\r\n"
+    server, account = fakes.next(imap_peer(before_ok=lines))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        reply = c.login(account.name, account.password)
+        assert reply.ok and [u[:11] for u in reply.untagged] == [b"* NO [ALERT"], reply
+        assert c.ok("HELLO").find(rb"ECHO HELLO")
+    assert served(server, account)
+
+
+def test_a_literal_without_end(fakes_pool):
+    """No answer to a login has as much as that."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(imap_peer(before_ok="* LIST () \".\" {65537}\r\n"))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        assert c.login(account.name, account.password).text.startswith(b"NO [UNAVAILABLE]")
+    assert not server.errors
+
+
+def test_lines_without_cr(fakes_pool):
+    """As GNU imap4d ends its answer to AUTHENTICATE."""
+    pool, fakes = fakes_pool
+    ends = "* OK x\n* 1 EXISTS\nL OK in\n"
+    server, account = fakes.next(says_all("* OK [CAPABILITY IMAP4rev1] x\n", ends))
+    with Imap("127.0.0.1", pool.imap_port) as c:
+        assert c.login(account.name, account.password).ok
+        assert c.ok("HELLO").find(rb"ECHO HELLO")
+    server, account = fakes.next(says_all("+OK x\n", "+OK in\n", "+OK in\n"))
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        assert c.login(account.name, account.password).startswith(b"+OK")
+        assert c.cmd("HELLO") == b"+OK echo HELLO"
+
+
+def says_all(greeting, *answers):
+    """A script: the answers, one for each line; then it is a peer that echoes."""
+    def script(conn):
+        conn.send(greeting)
+        for answer in answers:
+            conn.line()
+            conn.send(answer)
+        (pop3_echo if greeting.startswith("+") else imap_echo)(conn)
+    return script
+
+
+@pytest.mark.parametrize("greeting,answers,good", [
+    ("+OK x\r\n", ("+OK\r\n", "+OK\r\n"), True), ("+ok, x\r\n", ("+OK\tx\r\n", "+OK: x\r\n"), True), ("+OKAY x\r\n", (), False),
+    ("+OK x\r\n", ("+OKAY\r\n",), False), ("+OK x\r\n", ("+OK\r\n", "+OK2 in\r\n"), False), ("+OK x\r\n", ("+OK\r\n", "-ERROR no\r\n"), False)])
+def test_pop3_words(fakes_pool, greeting, answers, good):
+    """A longer word is not +OK, and is no refusal either."""
+    pool, fakes = fakes_pool
+    server, account = fakes.next(says_all(greeting, *answers))
+    marks = Marks(pool)
+    with Pop3("127.0.0.1", pool.pop3_port) as c:
+        answer = c.login(account.name, account.password)
+        assert answer.startswith(b"+OK" if good else b"-ERR [SYS/TEMP]"), answer
+    assert "LOGIN FAILED" not in marks.text()
+    assert not server.errors
 
 
 @pytest.mark.parametrize("capability,verb", [("IMAP4rev1 LOGINDISABLED AUTH=PLAIN", b"AUTHENTICATE"),
