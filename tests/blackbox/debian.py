@@ -22,6 +22,9 @@ class Unpacked:
             for name in os.listdir(self.root):
                 if name.endswith(".deb"):
                     subprocess.run(["dpkg-deb", "-x", name, "."], cwd=self.root, check=True, timeout=120)
+                    os.unlink(self.path(name))
+            if os.path.isdir(self.path("lib")):  # where Debian 12's packages still have some of their files
+                shutil.copytree(self.path("lib"), self.path("usr/lib"), symlinks=True, dirs_exist_ok=True)
         except BaseException:
             self.close()
             raise
