@@ -34,6 +34,14 @@ enum md_err {
 
 enum { MD_WHY_MAX = 512, MD_FOLDER_MAX = 254 }; /* bytes of a text, of a folder name */
 
+/* What becomes of waypostcache and waypostparsed. */
+enum md_cache_use {
+	MD_CACHE_USED,
+	MD_CACHE_READ,    /* not written; one that is damaged is not logged */
+	MD_CACHE_IGNORED, /* neither read nor written */
+	MD_CACHE_ANEW     /* written without having been read, by boxes that change nothing else, too */
+};
+
 struct md_root {
 	int fd;              /* the Maildir's directory, or -1 */
 	char *path;          /* as given: for texts only */
@@ -42,6 +50,7 @@ struct md_root {
 	bool said_cache;     /* ... that a cache is damaged */
 	bool said_parsed;    /* ... that what was parsed is */
 	bool said_state;     /* ... that a state is */
+	enum md_cache_use cache_use;
 	struct md_size size; /* changes for maildirsize */
 	/* Set by the owner, or NULL: called during long work (copying, moving, POP3's measuring) with the MESSAGES
 	 * looked up and BYTES read since the last call. False: stop, and leave everything as it was. */

@@ -241,6 +241,16 @@ void md_cache_format(const struct md_box *box, struct str *out)
 	md_cache_seal(out->data + start, out->len - start);
 }
 
+bool md_cache_is_read(const struct md_root *r)
+{
+	return r->cache_use == MD_CACHE_USED || r->cache_use == MD_CACHE_READ;
+}
+
+bool md_cache_is_written(const struct md_root *r)
+{
+	return r->cache_use == MD_CACHE_USED || r->cache_use == MD_CACHE_ANEW;
+}
+
 bool md_cache_may_write(const struct md_box *box)
 {
 	struct stat st;
@@ -272,11 +282,11 @@ static bool is_too_long(const struct str *text)
 	return false;
 }
 
-void md_cache_replace(const struct md_box *box, const char *name, md_cache_text_fn *text, const void *arg)
+bool md_cache_replace(const struct md_box *box, const char *name, md_cache_text_fn *text, const void *arg)
 {
 	struct str made = STR_INIT, tmp = STR_INIT;
 	struct stat st;
-	bool ok;
+	bool ok = false;
 	int fd;
 
 	str_adds(&tmp, "tmp/");
@@ -286,11 +296,13 @@ void md_cache_replace(const struct md_box *box, const char *name, md_cache_text_
 		    fd_write_all(fd, str_cstr(&made), made.len);
 		ok = close(fd) == 0 && ok;
 		RACE("cache: written, not in its place");
-		if (!ok || renameat(box->fd, tmp.data, box->fd, name) != 0)
+		ok = ok && renameat(box->fd, tmp.data, box->fd, name) == 0;
+		if (!ok)
 			unlinkat(box->fd, tmp.data, 0);
 	}
 	str_fini(&made);
 	str_fini(&tmp);
+	return ok;
 }
 
 /* None if the file system's clock says that the stamps are not settled. */
@@ -304,7 +316,7 @@ static bool text_of(const struct md_box *box, const struct stat *made, struct st
 
 void md_cache_save(struct md_box *box)
 {
-	if (!box->cache_due && box->learned <= box->n / 8)
+	if (!md_cache_is_written(box->root) || (!box->cache_due && box->learned <= box->n / 8))
 		return;
 	/* The view must be what any session would read from the same files. */
 	if (box->uids.file.ino == 0 || box->n < MD_CACHE_MESSAGES_MIN || box->n_gone != 0 || box->force_scan ||
@@ -517,7 +529,7 @@ bool md_cache_read_bytes(struct md_box *box, int fd)
 
 static void say_unusable(struct md_root *r, const char *folder)
 {
-	if (!r->said_cache)
+	if (!r->said_cache && r->cache_use == MD_CACHE_USED)
 		log_warn("%.120s: " MD_CACHE_FILE " of folder %s is damaged, or not ours, or of another version: it is "
 		         "not used, and made anew",
 		    r->path, md_folder_text(folder));
@@ -583,7 +595,7 @@ static void mark_recent(struct md_box *box)
 bool md_cache_load(struct md_box *box)
 {
 	uint64_t w[W_COUNT];
-	int fd = open_cache(box->root, box->fd, box->folder, w);
+	int fd = md_cache_is_read(box->root) ? open_cache(box->root, box->fd, box->folder, w) : -1;
 	bool ok = false;
 
 	if (fd < 0)
@@ -605,7 +617,7 @@ bool md_cache_load(struct md_box *box)
 bool md_cache_status(struct md_root *r, int dirfd, const char *folder, struct md_status *st)
 {
 	uint64_t w[W_COUNT];
-	int fd = open_cache(r, dirfd, folder, w);
+	int fd = md_cache_is_read(r) ? open_cache(r, dirfd, folder, w) : -1;
 
 	if (fd < 0)
 		return false;

@@ -36,15 +36,18 @@ uint64_t md_cache_sum(uint64_t h, const void *p, size_t len);
 bool md_cache_belongs(const struct stat *dir, const struct stat *st);
 /* The same for the folder DIRFD; false, too, if it cannot be asked. */
 bool md_cache_is_ours(int dirfd, const struct stat *st);
+/* By R->cache_use the caches are read, and written. */
+bool md_cache_is_read(const struct md_root *r);
+bool md_cache_is_written(const struct md_root *r);
 /* Only the owner of the folder writes: what another may see in it is not the cache's to keep. */
 bool md_cache_may_write(const struct md_box *box);
 /* Appends the text for BOX to OUT; the file that is to have it has just been made, as MADE tells. False: there is
  * none. */
 typedef bool md_cache_text_fn(const struct md_box *box, const struct stat *made, struct str *out, const void *arg);
-/* Puts a file NAME with that text in the folder of BOX, mode 0600, through tmp/. Nothing changes if there is no text,
- * if the file cannot be written, or if no reader would believe it: a mount may give it an owner and a mode of its
+/* Puts a file NAME with that text in the folder of BOX, mode 0600, through tmp/. False: nothing has changed, as there is
+ * no text, the file cannot be written, or no reader would believe it: a mount may give it an owner and a mode of its
  * own. */
-void md_cache_replace(const struct md_box *box, const char *name, md_cache_text_fn *text, const void *arg);
+bool md_cache_replace(const struct md_box *box, const char *name, md_cache_text_fn *text, const void *arg);
 
 /* --- its text --- */
 

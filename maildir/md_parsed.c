@@ -44,7 +44,10 @@ struct md_parsed {
 	struct known *known; /* for each message of the view, by index */
 	size_t n;
 	struct str noted; /* records for the file */
+	size_t added;     /* bytes of those that it got already */
 };
+
+enum { NOTED_MAX = 1 << 20 };
 
 uint64_t md_parsed_base(const char *name, size_t len)
 {
@@ -137,14 +140,16 @@ static void place_records(const struct md_box *box, struct md_parsed *ps)
 	}
 	ps->damaged = at != ps->len;
 	if (ps->damaged && !box->root->said_parsed) {
-		log_warn("%.120s: " MD_PARSED_FILE
-		         " of folder %s is damaged, or of another version: what follows byte %zu "
-		         "is not used, and made anew",
-		    box->root->path, md_folder_text(box->folder), at);
+		if (box->root->cache_use == MD_CACHE_USED)
+			log_warn("%.120s: " MD_PARSED_FILE
+			         " of folder %s is damaged, or of another version: what follows byte %zu "
+			         "is not used, and made anew",
+			    box->root->path, md_folder_text(box->folder), at);
 		box->root->said_parsed = true;
 	}
 }
 
+/* Reads the file, of SIZE bytes, from FD (-1: there is none). */
 static void read_file(struct md_box *box, struct md_parsed *ps, int fd, size_t size)
 {
 	ssize_t n;
@@ -162,8 +167,8 @@ static void read_file(struct md_box *box, struct md_parsed *ps, int fd, size_t s
 	place_records(box, ps);
 }
 
-/* Reads the file if that is worth it. */
-static void read_if_worth(struct md_box *box, struct md_parsed *ps)
+/* Reads the file, unless it WAITS until that is worth it. */
+static void read_once(struct md_box *box, struct md_parsed *ps, bool waits)
 {
 	struct stat st = { 0 };
 	int fd;
@@ -171,11 +176,16 @@ static void read_if_worth(struct md_box *box, struct md_parsed *ps)
 	if (ps->read || box->n == 0)
 		return;
 	ps->asked++;
-	fd = open_file(box, O_RDONLY, &st);
-	if (fd < 0 || (uint64_t)st.st_size / MD_PARSED_WORTH <= ps->asked)
+	fd = md_cache_is_read(box->root) ? open_file(box, O_RDONLY, &st) : -1;
+	if (fd < 0 || !waits || (uint64_t)st.st_size / MD_PARSED_WORTH <= ps->asked)
 		read_file(box, ps, fd, (size_t)st.st_size);
 	if (fd >= 0)
 		close(fd);
+}
+
+void md_parsed_read(struct md_box *box)
+{
+	read_once(box, parsed_of(box), false);
 }
 
 /* The place of that of message I; NULL if the view has changed since the file was read. */
@@ -193,7 +203,7 @@ bool md_parsed_get(struct md_box *box, size_t i, enum md_parsed_kind kind, const
 
 	if (box->msgs[i].gone)
 		return false;
-	read_if_worth(box, ps);
+	read_once(box, ps, true);
 	at = place_of(box, ps, i, kind);
 	if (at == NULL || at->p == NULL)
 		return false;
@@ -203,19 +213,6 @@ bool md_parsed_get(struct md_box *box, size_t i, enum md_parsed_kind kind, const
 }
 
 /* --- writing --- */
-
-void md_parsed_put(struct md_box *box, size_t i, enum md_parsed_kind kind, const void *p, size_t len)
-{
-	struct md_parsed *ps = parsed_of(box);
-	struct place *at = place_of(box, ps, i, kind);
-	struct md_parsed_record r = { .uid = box->msgs[i].uid, .kind = kind, .p = p, .len = len };
-
-	if (box->readonly || at == NULL || at->p != NULL || len > MD_PARSED_RECORD_MAX || !box->uid_sticky ||
-	    ps->len + ps->noted.len + len > MD_PARSED_FILE_MAX / 2)
-		return;
-	r.base = md_parsed_base(box->msgs[i].name, box->msgs[i].base_len);
-	md_parsed_add(&ps->noted, &r);
-}
 
 /* The records that are of a message, then the new ones. */
 static bool text_anew(const struct md_box *box, const struct stat *made UNUSED, struct str *out, const void *arg)
@@ -244,21 +241,47 @@ static void append(const struct md_box *box, const struct md_parsed *ps, int fd)
 		log_debug("%.120s: " MD_PARSED_FILE " is cut short", box->root->path);
 }
 
-static void save(struct md_box *box, const struct md_parsed *ps)
+/* Nothing is kept of a box that changes nothing, but where the caches are made anew. */
+static bool is_kept(const struct md_box *box)
+{
+	return (!box->readonly || box->root->cache_use == MD_CACHE_ANEW) && md_cache_is_written(box->root);
+}
+
+/* Writes what was noted. If that fails with a damaged file, it is removed: else each command would try again. */
+static void save(struct md_box *box, struct md_parsed *ps)
 {
 	bool anew = ps->damaged || ps->wasted > ps->len / 2;
 	struct stat st;
 	int fd;
 
-	if (box->readonly || !ps->read || box->n < ps->n || (ps->noted.len == 0 && !anew) || !md_cache_may_write(box))
+	if (!ps->read || box->n < ps->n || (ps->noted.len == 0 && !anew) || !is_kept(box) || !md_cache_may_write(box))
 		return;
 	fd = anew ? -1 : open_file(box, O_WRONLY | O_APPEND, &st);
-	if (fd < 0) {
-		md_cache_replace(box, MD_PARSED_FILE, text_anew, ps);
-		return;
+	if (fd >= 0) {
+		append(box, ps, fd);
+		close(fd);
+	} else if (!md_cache_replace(box, MD_PARSED_FILE, text_anew, ps) && ps->damaged) {
+		unlinkat(box->fd, MD_PARSED_FILE, 0);
 	}
-	append(box, ps, fd);
-	close(fd);
+	ps->damaged = false;
+	ps->wasted = 0;
+	ps->added += ps->noted.len;
+	str_clear(&ps->noted);
+}
+
+void md_parsed_put(struct md_box *box, size_t i, enum md_parsed_kind kind, const void *p, size_t len)
+{
+	struct md_parsed *ps = parsed_of(box);
+	struct place *at = place_of(box, ps, i, kind);
+	struct md_parsed_record r = { .uid = box->msgs[i].uid, .kind = kind, .p = p, .len = len };
+
+	if (at == NULL || at->p != NULL || len > MD_PARSED_RECORD_MAX || !box->uid_sticky ||
+	    ps->len + ps->added + ps->noted.len + len > MD_PARSED_FILE_MAX / 2 || !is_kept(box))
+		return;
+	r.base = md_parsed_base(box->msgs[i].name, box->msgs[i].base_len);
+	md_parsed_add(&ps->noted, &r);
+	if (ps->noted.len >= NOTED_MAX)
+		save(box, ps);
 }
 
 void md_parsed_end(struct md_box *box)

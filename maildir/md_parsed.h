@@ -26,7 +26,10 @@ enum {
 /* What is known of message I. False: not known. *P is valid until md_parsed_end(). The file is
  * read once so much was asked for in this command that reading it costs less than opening the messages' files. */
 bool md_parsed_get(struct md_box *box, size_t i, enum md_parsed_kind kind, const char **p, size_t *len) MUST_CHECK;
-/* Notes the LEN bytes at P (copied) for message I. */
+/* Reads the file now if it was not read yet. */
+void md_parsed_read(struct md_box *box);
+/* Notes the LEN bytes at P (copied) for message I, unless that is known. Written at the end of the command, or when
+ * there is a megabyte. */
 void md_parsed_put(struct md_box *box, size_t i, enum md_parsed_kind kind, const void *p, size_t len);
 /* The end of a command: writes what was noted, unless BOX is read-only, and frees the memory. Failures to write are
  * none of the caller's business. */

@@ -115,7 +115,70 @@ static void test_box(void)
 	mt_end(&t);
 }
 
+static size_t file_size(const struct md_test *t, const char *name)
+{
+	char path[128];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", t->dir, name);
+	return stat(path, &st) == 0 ? (size_t)st.st_size : 0;
+}
+
+/* What one command learns is written before it is much. */
+static void test_bounded(void)
+{
+	static char text[MD_PARSED_RECORD_MAX];
+	struct md_test t;
+	struct md_box *box;
+	const char *p;
+	size_t len, n = 0;
+
+	mt_begin(&t);
+	for (int i = 0; i < 120; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "cur/%d.M1P1.h:2,", 1000 + i);
+		mt_puts(&t, name, "Subject: a\n\nx\n");
+	}
+	memset(text, 'a', sizeof(text));
+	box = open_box(&t, false);
+	for (size_t i = 0; i < 120; i++) {
+		CU_ASSERT_FALSE(md_parsed_get(box, i, MD_PARSED_HEADER, &p, &len));
+		md_parsed_put(box, i, MD_PARSED_HEADER, text, sizeof(text));
+		if ((i + 1) * sizeof(text) > 3 << 20)
+			CU_ASSERT_TRUE(file_size(&t, MD_PARSED_FILE) > 2 << 20);
+	}
+	md_box_close(&box);
+	box = open_box(&t, false);
+	md_parsed_read(box);
+	for (size_t i = 0; i < 120; i++)
+		n += md_parsed_get(box, i, MD_PARSED_HEADER, &p, &len) && len == sizeof(text) && p[len - 1] == 'a';
+	CU_ASSERT_EQUAL(n, 120);
+	md_box_close(&box);
+	mt_end(&t);
+}
+
+/* One that is damaged and cannot be written anew (there is no tmp/) does not stay, to be tried by each command. */
+static void test_damaged_on_full_disk(void)
+{
+	struct md_test t;
+	struct md_box *box;
+
+	mt_begin(&t);
+	mt_puts(&t, "cur/1000.M1P1.h:2,", "Subject: a\n\nx\n");
+	box = open_box(&t, false);
+	mt_puts(&t, MD_PARSED_FILE, "no record");
+	CU_ASSERT_FALSE(knows(box, 0, "A"));
+	mt_rename(&t, "tmp", "elsewhere");
+	t.root.said_parsed = true;
+	md_parsed_end(box);
+	CU_ASSERT_FALSE(mt_exists(&t, MD_PARSED_FILE));
+	mt_rename(&t, "elsewhere", "tmp");
+	md_box_close(&box);
+	mt_end(&t);
+}
+
 static const struct unit_case cases[] = { { "cut", test_cut }, { "each byte", test_each_byte }, { "box", test_box },
-	{ NULL, NULL } };
+	{ "bounded", test_bounded }, { "damaged, and the disk is full", test_damaged_on_full_disk }, { NULL, NULL } };
 
 UNIT_MAIN("md_parsed", cases)
