@@ -25,6 +25,9 @@ struct landlock {
 	uint64_t fs, net, scoped;
 };
 
+/* From this version on files can be moved from one directory to another (new/ to cur/). */
+enum { LANDLOCK_ABI_MOVES = 2 };
+
 /* The kernel's version; less than 1: it has no Landlock. Children of who has asked once need not ask. */
 long landlock_abi(void);
 /* New rules that forbid WHAT, of which only that is left which the kernel knows: a descriptor, or -1. */

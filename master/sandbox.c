@@ -8,8 +8,6 @@
 
 #include "lib/landlock.h"
 
-enum { LEAST_ABI = 2 }; /* before, nothing could be moved from one directory to another: new/ to cur/ */
-
 static const char *const readable[] = {
 	"/usr/lib",
 	"/usr/lib64",
@@ -82,7 +80,7 @@ bool sandbox_enter(const char *maildir)
 
 	if (!known.ready)
 		sandbox_prepare();
-	if (landlock_abi() < LEAST_ABI || (rules = landlock_new(&all)) == -1)
+	if (landlock_abi() < LANDLOCK_ABI_MOVES || (rules = landlock_new(&all)) == -1)
 		return false;
 	ok = landlock_allow(rules, AT_FDCWD, maildir, all.fs & ~LANDLOCK_FS_EXECUTE);
 	allow_links(rules, maildir, all.fs & ~LANDLOCK_FS_EXECUTE);

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "lib/landlock.h"
 #include "lib/num.h"
 
 enum { SESSIONS_GUESS = 10000, SPARE = 1000 };
@@ -141,6 +142,21 @@ static void idle_watches(struct str *out, uint64_t sessions)
 	    "a few per local session in IDLE, where all accounts have one uid");
 }
 
+/* Most sites run all accounts under one uid, whose processes only this keeps apart. */
+static void landlock(struct str *out)
+{
+	long abi = landlock_abi();
+
+	str_addf(out, "Landlock = %ld, needed %d for session servers that reach their own Maildir only: ", MAX(abi, 0L),
+	    LANDLOCK_ABI_MOVES);
+	if (abi >= LANDLOCK_ABI_MOVES)
+		str_adds(out, "ok\n");
+	else
+		str_adds(out,
+		    "missing; where accounts share a uid, whoever takes over one session server can read the mail "
+		    "of all: use Linux 5.19 or newer with \"landlock\" in /sys/kernel/security/lsm\n");
+}
+
 void limits_report(const struct settings *set, struct str *out)
 {
 	uint64_t sessions = sessions_of(set);
@@ -153,6 +169,7 @@ void limits_report(const struct settings *set, struct str *out)
 		idle_watches(out, sessions);
 	sysctl_line(out, "kernel.pid_max", "/proc/sys/kernel/pid_max", sessions + SPARE,
 	    "one process per local session");
+	landlock(out);
 	local_ports(out, sessions);
 	sysctl_line(out, "net.core.somaxconn", "/proc/sys/net/core/somaxconn", 1024,
 	    "clients that connect at the same moment");

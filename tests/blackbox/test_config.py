@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 
 import pool as pool_module
 from client import Imap, Pop3
-from pool import SLOW, Account, Marks, alive, chown, wait_for
+from pool import PREFIX, SLOW, Account, Marks, alive, chown, wait_for
 
 pytestmark = pytest.mark.once
 
@@ -151,6 +152,27 @@ def test_check_prints_limits(pool):
     assert result.returncode == 0, result.stdout + result.stderr
     for word in ("descriptor", "notify", "port"):
         assert word in (result.stdout + result.stderr).lower(), word
+
+
+def landlock_line(node, argv):
+    out = subprocess.run(argv, env={**node.env, "ASAN_OPTIONS": "detect_leaks=0"}, capture_output=True, text=True, timeout=60,
+                         preexec_fn=node.as_user()).stdout
+    lines = [line for line in out.splitlines() if line.startswith("Landlock = ")]
+    assert len(lines) == 1, out
+    return lines[0]
+
+
+def test_check_tells_whether_session_servers_are_kept_apart(pool):
+    node = pool.nodes[0]
+    tool = [os.path.join(PREFIX, "bin", "waypost"), "-c", pool.conf, "check"]
+    line = landlock_line(node, tool)
+    assert line.endswith(": ok") == (int(line.split()[2].rstrip(",")) >= 2), line
+    if shutil.which("strace") and not os.environ.get("WAYPOST_WRAPPER"):
+        # A kernel without it.
+        strace = ["strace", "-f", "-o", "/dev/null", "-e", "inject=landlock_create_ruleset:error=ENOSYS"]
+        if subprocess.run(strace + ["true"], capture_output=True, preexec_fn=node.as_user()).returncode == 0:
+            line = landlock_line(node, strace + tool)
+            assert "Landlock = 0, " in line and "missing" in line and "Linux 5.19" in line
 
 
 def test_check_warns_of_a_readable_userdb(make_pool):
