@@ -12,3 +12,7 @@ EXTRA_DIST += bench/README bench/run.py bench/report.py bench/system.py bench/pa
 	bench/peers/__init__.py bench/peers/floor.py bench/peers/haproxy.py bench/peers/nginx.py bench/peers/dovecot.py \
 	bench/peers/perdition.py bench/peers/courier.py bench/peers/imapproxy.py bench/peers/mail.py bench/peers/waypost.py \
 	bench/peers/drivers.py
+# What an index would cost in other stores: needs liblmdb-dev and libsqlite3-dev, which nothing else does.
+EXTRA_PROGRAMS += bench/index_store
+bench_index_store_SOURCES = bench/index_store.c
+bench_index_store_LDADD = $(MAILDIR_LIBS) -llmdb -lsqlite3
