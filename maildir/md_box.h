@@ -135,8 +135,9 @@ enum md_err md_box_store(struct md_box *box, size_t i, enum md_store how, unsign
 enum md_err md_box_expunge(struct md_box *box, size_t i) MUST_CHECK;
 /* Syncs what md_box_store() and md_box_expunge() changed, each directory once: only then a power failure undoes none of
  * it. Call it when a command has changed all its messages, before the client hears that it is done.
- * MD_OK; MD_NOFOLDER: the folder was deleted meanwhile; MD_IO and others: the changes are made, and show, but may be
- * undone. */
+ * MD_OK; MD_NOFOLDER: the folder was deleted meanwhile; MD_IO, MD_FULL, MD_BUSY and others: the changes are made, and
+ * show, but may be undone, or, in a tracked box, have no sequence yet. The client must hear NO then: after an OK a
+ * program that synchronises would believe that it knows a sequence behind them. Whoever asks next records them. */
 enum md_err md_box_flush(struct md_box *box) MUST_CHECK;
 
 /* --- modification sequences (RFC 7162) and the mailbox id (RFC 8474) --- */

@@ -446,6 +446,51 @@ static void test_unwritable(void)
 		CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
 }
 
+/* A change that is made but not recorded has no sequence, and the client is told none that would hide it. The next
+ * comparison gives it one, in this session or in another. */
+static void test_unrecorded(void)
+{
+	static const int errs[] = { ENOSPC, EDQUOT, EIO };
+
+	for (unsigned run = 0; run < 2 * ARRAY_LEN(errs); run++) {
+		bool refused = true;
+		unsigned failed = 0;
+
+		for (unsigned n = 1; refused; n++) {
+			struct md_test t;
+			struct md_box *box;
+			uint64_t first;
+			enum md_err e;
+
+			begin(&t, 2);
+			box = open_box(&t.root);
+			first = md_box_highest_modseq(box);
+			CU_ASSERT_EQUAL(md_box_store(box, 0, MD_STORE_ADD, MD_FLAGGED, NULL, 0), MD_OK);
+			file_calls_begin(FILE_ONCE, n, errs[run / 2]);
+			e = md_box_flush(box);
+			refused = file_calls_end() >= n;
+			if (e != MD_OK) {
+				failed++;
+				CU_ASSERT((md_box_flags(box, 0) & MD_FLAGGED) != 0);
+				CU_ASSERT_EQUAL(md_box_modseq(box, 0), 0);
+				CU_ASSERT_EQUAL(md_box_highest_modseq(box), first);
+				if (run % 2 == 0) {
+					sync_box(box);
+				} else {
+					md_box_close(&box);
+					box = open_box(&t.root);
+				}
+			}
+			CU_ASSERT(md_box_modseq(box, 0) > first);
+			CU_ASSERT_EQUAL(md_box_highest_modseq(box), md_box_modseq(box, 0));
+			CU_ASSERT_EQUAL(md_box_modseq(box, 1), first);
+			md_box_close(&box);
+			mt_end(&t);
+		}
+		CU_ASSERT(failed > 2);
+	}
+}
+
 /* --- at random --- */
 
 static unsigned seed;
@@ -650,6 +695,6 @@ static void test_processes(void)
 static const struct unit_case cases[] = { { "own changes", test_own }, { "unasked", test_unasked },
 	{ "others' changes", test_others }, { "unseen", test_unseen }, { "two sessions", test_two },
 	{ "lost", test_lost }, { "jump", test_jump }, { "id", test_id }, { "unwritable", test_unwritable },
-	{ "random", test_random }, { "processes", test_processes }, { NULL, NULL } };
+	{ "unrecorded", test_unrecorded }, { "random", test_random }, { "processes", test_processes }, { NULL, NULL } };
 
 UNIT_MAIN("md_track", cases)
