@@ -90,7 +90,7 @@ void authworker_do(const struct job *job, int image, struct auth_chain *chain, s
 		load(job, image, done, fd_out);
 		break;
 	case JOB_KEEP:
-		done->result = image != -1 && pool_file_write(job->path, image) ? AUTH_OK : AUTH_TRY_LATER;
+		done->result = AUTH_TRY_LATER; /* see do_keep() */
 		break;
 	case JOB_LOOKUP:
 	case JOB_VERIFY:
@@ -156,6 +156,12 @@ static void add_lacking(struct userdb_report *report, int image)
 	userdb_close(&db);
 }
 
+static void do_keep(const struct job *job, int content, struct job_done *done)
+{
+	job_done_init(done, job->id, job->kind);
+	done->result = content != -1 && pool_file_write(ctx.set, content) ? AUTH_OK : AUTH_TRY_LATER;
+}
+
 /* Ends the wait for the answer to job ID: authd takes a truncated one for none. */
 static void no_answer(struct chan *c, uint32_t id)
 {
@@ -182,6 +188,8 @@ static void on_job(struct chan *c, struct msgr *r, int fd, void *arg UNUSED)
 	} else {
 		if (job.kind == JOB_VERIFY)
 			do_shared(&job, fd, &done, &image);
+		else if (job.kind == JOB_KEEP)
+			do_keep(&job, fd, &done);
 		else
 			authworker_do(&job, fd, chain, &done, &image);
 		if (image != -1) {

@@ -72,10 +72,9 @@ void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsign
 	msgw_u8(w, with_image);
 }
 
-void job_write_keep(struct msgw *w, uint32_t id, const char *path)
+void job_write_keep(struct msgw *w, uint32_t id)
 {
 	begin(w, JOB, id, JOB_KEEP);
-	msgw_str(w, path);
 }
 
 static void write_question(struct msgw *w, uint32_t id, enum job_kind kind, const struct auth_question *q,
@@ -139,7 +138,6 @@ bool job_read(struct msgr *r, struct job *j)
 		j->with_image = msgr_bool(r);
 		break;
 	case JOB_KEEP:
-		read_str(r, &j->path, ACCOUNT_PATH_MAX);
 		break;
 	case JOB_LOOKUP:
 	case JOB_VERIFY:

@@ -5,7 +5,7 @@
  *   SCRAM        str password, str hash                             str text
  *   USERDB_LOAD  str path, u8 shrink percent [old image's fd]       u8 status, u64 x 6, u32 files, str text
  *                                                                   [new image's fd]
- *   KEEP         str path  [its new content]                        -
+ *   KEEP         [the new content]                                  -
  *   LOOKUP       u8 from, u16 avoid, str service, str user          u8 answered, u8 pos, u64 age, account,
  *   VERIFY       as LOOKUP, str password, net_addr client,          settings, news; VERIFY as LOOKUP
  *                u64 since, u8 only shared
@@ -26,7 +26,7 @@ enum job_kind {
 	JOB_LOOKUP,      /* auth_chain_ask() of the drivers that may wait, without a password */
 	JOB_VERIFY,      /* the same with one */
 	JOB_SCRAM,       /* scram_secret_derive() */
-	JOB_KEEP         /* writes a file of STATEDIR */
+	JOB_KEEP         /* pool_file_write(): which file that is, the auth worker knows */
 };
 
 #define JOB_SINCE_NOW UINT64_MAX
@@ -39,7 +39,7 @@ struct job {
 	enum job_kind kind;
 	char *password; /* HASH, SCRAM, VERIFY; wiped when freed */
 	char *hash;     /* HASH; SCRAM: a stored secret, whose keys do not matter; wiped when freed */
-	char *path;     /* USERDB_LOAD, KEEP */
+	char *path;     /* USERDB_LOAD */
 	uint8_t shrink_percent;
 	bool with_image; /* USERDB_LOAD: the current image comes along; without it nothing must be treated as new */
 	uint8_t from;    /* LOOKUP, VERIFY: position in the chain to begin at */
@@ -93,7 +93,7 @@ enum job_kind job_kind_of(const struct msgw *w);
 void job_write_hash(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_scram(struct msgw *w, uint32_t id, const char *password, const char *hash);
 void job_write_userdb_load(struct msgw *w, uint32_t id, const char *path, unsigned shrink_percent, bool with_image);
-void job_write_keep(struct msgw *w, uint32_t id, const char *path);
+void job_write_keep(struct msgw *w, uint32_t id);
 void job_write_lookup(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid);
 void job_write_verify(struct msgw *w, uint32_t id, const struct auth_question *q, unsigned from, unsigned avoid,
     uint64_t since, bool only_shared);

@@ -80,7 +80,6 @@ static int text_file(struct authd *a)
 void pool_file_tick(struct authd *a)
 {
 	static struct msgw out;
-	char *path;
 	uint32_t id;
 	int fd;
 
@@ -92,12 +91,10 @@ void pool_file_tick(struct authd *a)
 		return;
 	}
 	a->pool_file_pending = true;
-	path = path_of(a->ctx.set);
 	id = jobs_next_id(a->jobs);
-	job_write_keep(&out, id, path);
+	job_write_keep(&out, id);
 	jobs_submit(a->jobs, id, &out, fd, NULL, on_written, a);
 	close(fd);
-	mem_free(&path);
 }
 
 /* The entry of PATH is on the disk. */
@@ -118,9 +115,9 @@ static bool sync_folder(const char *path)
 	return ok;
 }
 
-bool pool_file_write(const char *path, int content)
+bool pool_file_write(const struct settings *set, int content)
 {
-	char *new = mem_printf("%s.new", path);
+	char *path = path_of(set), *new = mem_printf("%s.new", path);
 	struct str text = STR_INIT;
 	int fd = -1;
 	bool ok = fd_read_file(content, POOL_CAPABILITY_FILE_MAX, &text) &&
@@ -130,12 +127,12 @@ bool pool_file_write(const char *path, int content)
 
 	if (!ok)
 		log_error("cannot write %s: %s; what servers can do would be forgotten at a restart. STATEDIR has to "
-		          "be a "
-		          "folder of AUTH_USER",
+		          "be a folder of AUTH_USER",
 		    path, strerror(errno));
 	if (fd != -1)
 		close(fd);
 	str_fini(&text);
 	mem_free(&new);
+	mem_free(&path);
 	return ok;
 }

@@ -9,8 +9,8 @@
 void pool_file_read(struct authd *a);
 /* To be called every second: has the file written if there is something new. */
 void pool_file_tick(struct authd *a);
-/* For auth workers: PATH gets the content of CONTENT, as a whole or not at all. False: it could not be written, and
- * that was logged. */
-bool pool_file_write(const char *path, int content);
+/* For auth workers: the file of SET gets the content of CONTENT, as a whole or not at all. False: it could not be
+ * written, and that was logged. authd does not say where, or it could have any file of AUTH_USER written. */
+bool pool_file_write(const struct settings *set, int content);
 
 #endif

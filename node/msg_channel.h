@@ -55,7 +55,7 @@ enum peer_result {
 /* The version of the messages below. It is the first message of each channel, in both directions, so that each process
  * knows the version of the other. Add 1 with each change; a new type that an older reader may skip is in
  * MSG_OPTIONAL_FIRST .. LAST. */
-enum { MSG_CHANNEL_VERSION = 21 };
+enum { MSG_CHANNEL_VERSION = 22 };
 
 enum msg_type {
 	/* master -> role: node/msg_control.h */

@@ -20,7 +20,7 @@ static inline void job_write(struct msgw *w, const struct job *j)
 		job_write_userdb_load(w, j->id, j->path, j->shrink_percent, j->with_image);
 		break;
 	case JOB_KEEP:
-		job_write_keep(w, j->id, j->path);
+		job_write_keep(w, j->id);
 		break;
 	case JOB_LOOKUP:
 		job_write_lookup(w, j->id, &q, j->from, j->avoid);

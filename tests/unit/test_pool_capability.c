@@ -308,25 +308,28 @@ static void test_written(void)
 {
 	char path[] = "/tmp/unit-pool-XXXXXX", name[64], text[64];
 	int content = memfd_create("content", MFD_CLOEXEC), fd;
+	struct settings *set = settings_defaults();
 	struct stat st;
 
 	CU_ASSERT_EQUAL_FATAL(write(content, "hello", 5), 5);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(path));
 	snprintf(name, sizeof(name), "%s/capabilities", path);
-	CU_ASSERT(pool_file_write(name, content));
+	unit_set(&set->node_STATEDIR, path);
+	CU_ASSERT(pool_file_write(set, content));
 	CU_ASSERT((fd = open(name, O_RDONLY)) != -1);
 	CU_ASSERT_EQUAL(read(fd, text, sizeof(text)), 5);
 	CU_ASSERT_EQUAL(fstat(fd, &st), 0);
 	CU_ASSERT_EQUAL(st.st_mode & 0777, 0600);
 	close(fd);
 	CU_ASSERT_EQUAL(ftruncate(content, POOL_CAPABILITY_FILE_MAX + 1), 0);
-	CU_ASSERT_FALSE(pool_file_write(name, content));
+	CU_ASSERT_FALSE(pool_file_write(set, content));
 	CU_ASSERT_EQUAL(stat(name, &st), 0);
 	CU_ASSERT_EQUAL(st.st_size, 5);
 	close(content);
 	unlink(name);
 	CU_ASSERT_EQUAL(rmdir(path), 0); /* nothing else is left */
-	CU_ASSERT_FALSE(pool_file_write(name, -1));
+	CU_ASSERT_FALSE(pool_file_write(set, -1));
+	settings_free(&set);
 }
 
 static const struct unit_case cases[] = {
