@@ -44,9 +44,9 @@ bool md_cache_may_write(const struct md_box *box);
 /* Appends the text for BOX to OUT; the file that is to have it has just been made, as MADE tells. False: there is
  * none. */
 typedef bool md_cache_text_fn(const struct md_box *box, const struct stat *made, struct str *out, const void *arg);
-/* Puts a file NAME with that text in the folder of BOX, mode 0600, through tmp/. False: nothing has changed, as there is
- * no text, the file cannot be written, or no reader would believe it: a mount may give it an owner and a mode of its
- * own. */
+/* Puts a file NAME with that text in the folder of BOX, mode 0600, through tmp/. False: nothing has changed, as there
+ * is no text, the file cannot be written, or no reader would believe it: a mount may give it an owner and a mode of
+ * its own. */
 bool md_cache_replace(const struct md_box *box, const char *name, md_cache_text_fn *text, const void *arg);
 
 /* --- its text --- */
