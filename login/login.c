@@ -647,13 +647,14 @@ static void add_peer_header(unsigned target, struct str *out, void *arg)
 	const struct auth_target *t = &a->target[target];
 	unsigned version = peer_header_of(l->set->proxy_PROXY_PROTOCOL_SEND, t->host, &t->addr);
 	struct proxy_header_facts f = { .client = a->client, .server = t->addr, .tls = a->client_tls };
-	size_t len = strcspn(a->client_tls_words, ":");
+	const char *cipher = strchrnul(a->client_tls_words, ':');
 
 	if (version == 0 || t->addr.family == 0) /* a socket or a program of this node has no address to name */
 		return;
-	if (f.tls && a->client_tls_words[len] == ':') {
-		memcpy(f.tls_version, a->client_tls_words, len);
-		str_copy(f.tls_cipher, strcspn(a->client_tls_words + len + 1, ":") + 1, a->client_tls_words + len + 1);
+	if (f.tls && *cipher == ':') { /* VERSION:CIPHER, perhaps with ":resumed" behind it */
+		memcpy(f.tls_version, a->client_tls_words, (size_t)(cipher - a->client_tls_words));
+		cipher++;
+		memcpy(f.tls_cipher, cipher, strcspn(cipher, ":"));
 	}
 	proxy_header_write(out, version, &f);
 }

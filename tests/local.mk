@@ -309,7 +309,7 @@ EXTRA_DIST += tests/unit/scenarios/README tests/unit/scenarios/all_dead_in_one_b
 	tests/unit/scenarios/bye_in_the_login.txt tests/unit/scenarios/client_gone_while_failing_over.txt \
 	tests/unit/scenarios/drain_in_the_login.txt tests/unit/scenarios/greeting_in_pieces.txt \
 	tests/unit/scenarios/half_closed_before_its_login.txt tests/unit/scenarios/half_closed_client.txt \
-	tests/unit/scenarios/here_after_all_others.txt tests/unit/scenarios/here_and_spawn_dies.txt \
+	tests/unit/scenarios/header_before_tls.txt tests/unit/scenarios/header_with_tls.txt tests/unit/scenarios/here_after_all_others.txt tests/unit/scenarios/here_and_spawn_dies.txt \
 	tests/unit/scenarios/here_and_spawn_refuses.txt tests/unit/scenarios/kick_and_the_peers_yes.txt \
 	tests/unit/scenarios/kick_of_a_pending_login.txt tests/unit/scenarios/login_deadline.txt \
 	tests/unit/scenarios/no_authd.txt tests/unit/scenarios/node_stops.txt tests/unit/scenarios/peer_dies_with_many.txt \

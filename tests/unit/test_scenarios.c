@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "imapd/imap_login.h"
+#include "lib/proxy_header.h"
 #include "lib/rnd.h"
 #include "pop3d/pop3_login.h"
 
@@ -362,6 +363,24 @@ static bool hears_bytes(void)
 	return check_lines(&e->heard, "");
 }
 
+/* What came is one header of the PROXY protocol, and it says ARG[0]. */
+static bool hears_header(void)
+{
+	struct end *e = side();
+	struct proxy_header h = { 0 };
+	struct proxy_header_facts f = { 0 };
+	char ip[NET_IP_TEXT_MAX], text[512];
+	size_t used;
+
+	hear(e);
+	if (proxy_header_take(&h, e->heard.data, e->heard.len, &used, &f) != PROXY_HEADER_DONE || used != e->heard.len)
+		return wrong("that is not a header and nothing more");
+	snprintf(text, sizeof(text), "client=%s port=%u tls=%s version=%s cipher=%s", net_addr_text(&f.client, ip),
+	    f.client.port, f.tls ? "yes" : "no", f.tls_version, f.tls_cipher);
+	str_clear(&e->heard);
+	return matches(here->arg[0], text) || wrong("got \"%s\"", text);
+}
+
 static bool shuts(void)
 {
 	struct end *e = side();
@@ -662,6 +681,8 @@ static bool answer_word(struct auth_reply *a, const char *word)
 		last->tls = PEER_TLS_STARTTLS;
 	else if (strncmp(word, "in=", 3) == 0)
 		a->peer_ms = (uint32_t)(atof(word + 3) * 1000);
+	else if (strncmp(word, "client-tls=", 11) == 0)
+		str_copy(a->client_tls_words, sizeof(a->client_tls_words), word + 11);
 	else if (strncmp(word, "delay=", 6) == 0)
 		a->delay_ms = (uint32_t)(atof(word + 6) * 1000);
 	else if (word[0] >= '0' && word[0] <= '9')
@@ -686,6 +707,7 @@ static bool authd_says(void)
 		ok = answer_word(a, here->arg[i]);
 	if (ok && authd_end == -1)
 		ok = wrong("there is no authd");
+	a->client_tls = a->client_tls_words[0] != '\0';
 	if (ok && a->verdict == AUTH_VERDICT_OK) {
 		CU_ASSERT_FATAL(++nsessions < SESSIONS_MAX);
 		sessions[a->session = nsessions].given = true;
@@ -844,6 +866,16 @@ static bool given_protocol(void)
 	return true;
 }
 
+/* The header for all peers. */
+static bool given_header(void)
+{
+	struct settings *set = w->ctx.set;
+
+	mem_free(&set->proxy_PROXY_PROTOCOL_SEND);
+	set->proxy_PROXY_PROTOCOL_SEND = mem_printf("192.0.2.0/24=%s", here->arg[0]);
+	return true;
+}
+
 /* --- the words of a file --- */
 
 enum { ACTS = 1, NUMBERED = 2 }; /* ACTS: may happen at once with others */
@@ -854,6 +886,7 @@ static const struct verb {
 	bool (*run)(void);
 } verbs[] = {
 	{ "given", "protocol", 0, 1, 1, given_protocol },
+	{ "given", "header", 0, 1, 1, given_header },
 	{ "client", "connects", ACTS, 0, 0, client_connects },
 	{ "client", "says", ACTS, 1, ARGS_MAX, say_lines },
 	{ "client", "sends", ACTS, 1, 1, say_bytes },
@@ -869,6 +902,7 @@ static const struct verb {
 	{ "peer", "sends", NUMBERED | ACTS, 1, 1, say_bytes },
 	{ "peer", "hears", NUMBERED, 1, ARGS_MAX, hears_lines },
 	{ "peer", "gets", NUMBERED, 1, 1, hears_bytes },
+	{ "peer", "header", NUMBERED, 1, 1, hears_header },
 	{ "peer", "shuts", NUMBERED | ACTS, 0, 0, shuts },
 	{ "peer", "closes", NUMBERED | ACTS, 0, 0, closes },
 	{ "peer", "dies", NUMBERED | ACTS, 0, 0, peer_dies },
