@@ -384,33 +384,6 @@ static void spawn_hears(struct msgr *r)
 	last_handoff = msgr_u32(r);
 }
 
-/* All messages at FD, those of bundles too. */
-static void listen_to(int fd, void (*hears)(struct msgr *))
-{
-	static uint8_t buf[MSG_SIZE_MAX];
-	struct msgr r, one;
-	int passed;
-
-	if (fd == -1)
-		return;
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	while (unit_recv(fd, buf, &r, &passed) == 1) {
-		if (passed != -1)
-			close(passed);
-		if (r.type != 0xffff) {
-			hears(&r);
-			continue;
-		}
-		while (r.p != r.end && !r.bad) {
-			size_t len;
-			const void *p = msgr_bytes(&r, MSG_SIZE_MAX, &len);
-
-			msgr_begin(&one, p, len);
-			hears(&one);
-		}
-	}
-}
-
 static void listen_to_both(void)
 {
 	listen_to(authd_end, authd_hears);

@@ -48,6 +48,33 @@ static inline bool next(int fd, uint16_t type, struct msgr *r)
 	return r->type == type;
 }
 
+/* All messages at FD, those of bundles too. */
+static inline void listen_to(int fd, void (*hears)(struct msgr *))
+{
+	static uint8_t buf[MSG_SIZE_MAX];
+	struct msgr r, one;
+	int passed;
+
+	if (fd == -1)
+		return;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (unit_recv(fd, buf, &r, &passed) == 1) {
+		if (passed != -1)
+			close(passed);
+		if (r.type != 0xffff) {
+			hears(&r);
+			continue;
+		}
+		while (r.p != r.end && !r.bad) {
+			size_t len;
+			const void *p = msgr_bytes(&r, MSG_SIZE_MAX, &len);
+
+			msgr_begin(&one, p, len);
+			hears(&one);
+		}
+	}
+}
+
 static inline void rig_new(const struct login_dialect *const *dialects)
 {
 	int fd[2];
