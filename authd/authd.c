@@ -363,10 +363,10 @@ static void on_up(const struct peer_order *o, void *arg)
 
 static void use_orders(struct authd *a)
 {
-	char *operator= mem_printf("%s/" CONTROL_PEERS_FILE, a->ctx.set->node_RUNDIR);
+	char *operators = mem_printf("%s/" CONTROL_PEERS_FILE, a->ctx.set->node_RUNDIR);
 
-	orders_use(a->orders, operator, a->ctx.set->proxy_PROXY_PEERS_FILE);
-	mem_free(&operator);
+	orders_use(a->orders, operators, a->ctx.set->proxy_PROXY_PEERS_FILE);
+	mem_free(&operators);
 }
 
 static void on_resolved(const char *host, enum name_answer answer, const struct net_addr *addr, unsigned n, void *arg)

@@ -61,15 +61,6 @@ static const char *time_text(int64_t t, char out[TIME_TEXT_MAX])
 	return out;
 }
 
-static void add_peer(struct str *out, const struct peer_order *order)
-{
-	bool brackets = order->port != 0 && strchr(order->host, ':') != NULL;
-
-	str_addf(out, "%s%s%s", brackets ? "[" : "", order->host, brackets ? "]" : "");
-	if (order->port != 0)
-		str_addf(out, ":%u", order->port);
-}
-
 const char *orders_why(const struct peer_order *order, enum orders_by by, char out[ORDERS_WHY_MAX])
 {
 	char when[TIME_TEXT_MAX];
@@ -86,7 +77,7 @@ void orders_describe(const struct orders *o, struct str *out)
 		for (unsigned i = 0; i < o->from[by].all.n; i++) {
 			const struct peer_order *order = &o->from[by].all.order[i];
 
-			add_peer(out, order);
+			peer_order_name(order, out);
 			if (order->protocol != PROTOCOL_COUNT)
 				str_addf(out, " %s", protocols[order->protocol].name);
 			str_addf(out, ": %s, %s\n", peer_word_text(order->word), orders_why(order, by, why));
@@ -105,7 +96,7 @@ unsigned orders_list(const struct orders *o, enum peer_word word, struct str *ou
 			if (order->word != word)
 				continue;
 			str_adds(out, n++ != 0 ? " " : "");
-			add_peer(out, order);
+			peer_order_name(order, out);
 			str_addf(out, "(%s%s%s,%s)",
 			    order->protocol != PROTOCOL_COUNT ? protocols[order->protocol].name : "",
 			    order->protocol != PROTOCOL_COUNT ? "," : "", names[by], time_text(order->since, when));
@@ -134,7 +125,7 @@ static void log_change(const struct peer_order *order, enum peer_word word, enum
 	};
 	struct str name = STR_INIT;
 
-	add_peer(&name, order);
+	peer_order_name(order, &name);
 	log_info("peer %s%s%s is %s, says the %s: it %s", str_cstr(&name), order->protocol != PROTOCOL_COUNT ? " " : "",
 	    order->protocol != PROTOCOL_COUNT ? protocols[order->protocol].name : "", peer_word_text(word), names[by],
 	    what[word]);
@@ -204,9 +195,9 @@ static void read_again(struct orders *o, enum orders_by by)
 	str_fini(&why);
 }
 
-void orders_use(struct orders *o, const char *operator, const char * monitor)
+void orders_use(struct orders *o, const char *operators, const char *monitors)
 {
-	const char *const paths[ORDERS_SOURCES] = { [ORDERS_OPERATOR] = operator, [ORDERS_MONITOR] = monitor };
+	const char *const paths[ORDERS_SOURCES] = { [ORDERS_OPERATOR] = operators, [ORDERS_MONITOR] = monitors };
 
 	for (enum orders_by by = 0; by < ORDERS_SOURCES; by++) {
 		mem_free(&o->from[by].path);
@@ -215,8 +206,8 @@ void orders_use(struct orders *o, const char *operator, const char * monitor)
 	read_again(o, ORDERS_OPERATOR);
 	read_again(o, ORDERS_MONITOR);
 	userdb_watch_init(&o->watch);
-	if (monitor[0] != '\0')
-		userdb_watch_poll(&o->watch, monitor, clock_now()); /* it was read just now */
+	if (monitors[0] != '\0')
+		userdb_watch_poll(&o->watch, monitors, clock_now()); /* it was read just now */
 }
 
 void orders_changed(struct orders *o)

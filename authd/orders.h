@@ -15,8 +15,8 @@ typedef void orders_up_fn(const struct peer_order *o, void *arg);
 
 struct orders *orders_new(orders_up_fn *up, void *arg);
 void orders_free(struct orders **o);
-/* What is said is in the files at OPERATOR and MONITOR ("": there is none), from now on; reads them. */
-void orders_use(struct orders *o, const char *operator, const char * monitor);
+/* What is said is in the files at OPERATORS and MONITORS ("": there is none), from now on; reads them. */
+void orders_use(struct orders *o, const char *operators, const char *monitors);
 /* The operator's file was changed. */
 void orders_changed(struct orders *o);
 /* To be called about every second: reads the monitor's file again if it has changed. NOW: lib/clock.h. */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/mem.h"
 #include "node/msg_control.h"
 
@@ -19,7 +20,7 @@ static bool write_new(const char *path, const struct str *text)
 	unlink(path);
 	if ((fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644)) == -1)
 		return false;
-	good = fchmod(fd, 0644) == 0 && write(fd, str_cstr(text), text->len) == (ssize_t)text->len;
+	good = fchmod(fd, 0644) == 0 && fd_write_all(fd, str_cstr(text), text->len);
 	return close(fd) == 0 && good;
 }
 

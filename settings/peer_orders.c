@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/mem.h"
 #include "lib/num.h"
 #include "lib/text.h"
@@ -149,13 +150,18 @@ bool peer_order_parse(struct peer_order *o, const char *line, size_t len, const 
 	return at == n;
 }
 
-void peer_order_write(const struct peer_order *o, struct str *out)
+void peer_order_name(const struct peer_order *o, struct str *out)
 {
 	bool brackets = o->port != 0 && strchr(o->host, ':') != NULL;
 
 	str_addf(out, "%s%s%s", brackets ? "[" : "", o->host, brackets ? "]" : "");
 	if (o->port != 0)
 		str_addf(out, ":%u", o->port);
+}
+
+void peer_order_write(const struct peer_order *o, struct str *out)
+{
+	peer_order_name(o, out);
 	if (o->protocol != PROTOCOL_COUNT)
 		str_addf(out, " %s", protocols[o->protocol].name);
 	str_addf(out, " %s", words[o->word]);
@@ -291,43 +297,22 @@ unsigned peer_orders_parse(struct peer_orders *all, const char *text, size_t len
 
 /* --- the file --- */
 
-/* Reads all of FD, which is closed. False with errno. */
-static bool read_all(int fd, struct str *text)
-{
-	ssize_t n;
-
-	do {
-		n = read(fd, str_room(text, 4096), 4096);
-		if (n > 0)
-			text->len += (size_t)n;
-	} while (n > 0 && text->len <= PEER_ORDERS_BYTES_MAX);
-	close(fd);
-	str_add(text, "", 0);
-	return n >= 0;
-}
-
 int peer_orders_read_file(const char *path, struct str *text, int64_t *changed, struct str *why)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
+	bool good;
 
 	if (fd == -1 && errno == ENOENT)
 		return 0;
-	if (fd == -1 || fstat(fd, &st) != 0) {
+	good = fd != -1 && fstat(fd, &st) == 0 && fd_read_file(fd, PEER_ORDERS_BYTES_MAX, text);
+	if (good)
+		*changed = st.st_mtime;
+	else if (fd != -1 && (errno == EFBIG || errno == EINVAL))
+		str_addf(why, "%s is %s", path, errno == EFBIG ? "larger than 256 KiB" : "not a file");
+	else
 		str_addf(why, "cannot read %s: %s", path, strerror(errno));
-		if (fd != -1)
-			close(fd);
-		return -1;
-	}
-	if (!S_ISREG(st.st_mode) || st.st_size > PEER_ORDERS_BYTES_MAX) {
-		str_addf(why, "%s is %s", path, S_ISREG(st.st_mode) ? "larger than 256 KiB" : "not a file");
+	if (fd != -1)
 		close(fd);
-		return -1;
-	}
-	*changed = st.st_mtime;
-	if (!read_all(fd, text)) {
-		str_addf(why, "cannot read %s: %s", path, strerror(errno));
-		return -1;
-	}
-	return 1;
+	return good ? 1 : -1;
 }

@@ -38,6 +38,8 @@ struct peer_orders {
 const char *peer_word_text(enum peer_word word);
 /* Reads one line, of LEN bytes without its end. False: *WHY (static) says what is wrong with it. */
 bool peer_order_parse(struct peer_order *o, const char *line, size_t len, const char **why);
+/* Appends whom O is about: HOST, or HOST:PORT. */
+void peer_order_name(const struct peer_order *o, struct str *out);
 /* Appends the line of O, without its end. */
 void peer_order_write(const struct peer_order *o, struct str *out);
 /* A and B are about the same HOST, PORT and PROTOCOL. */
