@@ -77,9 +77,9 @@ static bool may_serve(const struct request *rq, char why[AUTH_REASON_MAX])
 
 	if (r == REPLICATED_SINGLE && server.kind != LOCAL_SERVER_BUILTIN) {
 		snprintf(why, AUTH_REASON_MAX,
-		    "this node (%s) has LOCAL_%s, a server that knows nothing of the account's option "
+		    "this node (%s) has %s, a server that knows nothing of the account's option "
 		    "replicated=single; use replicated=shared, or Waypost's own server",
-		    set->self[0], protocols[rq->q.protocol].title);
+		    set->self[0], protocols[rq->q.protocol].local_server);
 		return false;
 	}
 	/* One that forwards nothing serves all that it is asked for, as Courier does; but who wrote `single` means
@@ -501,14 +501,15 @@ static enum request_state no_socket(struct request *rq, const struct local_serve
 
 	if (error == EAGAIN && waits_in_line(rq))
 		return REQUEST_ROOM;
-	snprintf(reason, sizeof(reason), "the local server (LOCAL_%s) cannot be reached: unix:%s: %s",
-	    protocols[rq->q.protocol].title, server->sun.sun_path,
+	snprintf(reason, sizeof(reason), "the local server (%s) cannot be reached: unix:%s: %s",
+	    protocols[rq->q.protocol].local_server, server->sun.sun_path,
 	    error == EAGAIN ? "it does not accept the connections that wait there; is it stopped, or has it too few "
 	                      "processes or too short a listen queue?" :
 	                      strerror(error));
 	if (is_our_shortage(error))
-		snprintf(reason, sizeof(reason), "authd cannot connect to the local server (LOCAL_%s): %s%s",
-		    protocols[rq->q.protocol].title, strerror(error), error == EMFILE ? "; raise LimitNOFILE" : "");
+		snprintf(reason, sizeof(reason), "authd cannot connect to the local server (%s): %s%s",
+		    protocols[rq->q.protocol].local_server, strerror(error),
+		    error == EMFILE ? "; raise LimitNOFILE" : "");
 	else if (error != EAGAIN)
 		peers_failed(rq->worker->a->peers, &service, rq->worker->generation, now, now);
 	return request_refuse(rq, AUTH_VERDICT_UNAVAILABLE, reason);

@@ -80,15 +80,15 @@ static void report_end(const struct server *s)
 /* The child S, a program that is not ours, was reaped. What it may have to say is in its stderr. */
 static void program_ended(const struct server *s, int status)
 {
-	const char *title = protocols[s->protocol].title;
+	const char *setting = protocols[s->protocol].local_server;
 	char user[256];
 
 	log_clean(user, sizeof(user), s->user);
 	if (WIFSIGNALED(status) && s->end_signal == 0)
-		log_warn("the program of LOCAL_%s that served %s (process %d) was killed by signal %d (%s)", title,
-		    user, (int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
+		log_warn("the program of %s that served %s (process %d) was killed by signal %d (%s)", setting, user,
+		    (int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else if (WIFEXITED(status) && WEXITSTATUS(status) != 0)
-		log_warn("the program of LOCAL_%s that served %s (process %d) exited with status %d", title, user,
+		log_warn("the program of %s that served %s (process %d) exited with status %d", setting, user,
 		    (int)s->pid, WEXITSTATUS(status));
 }
 
@@ -196,9 +196,9 @@ static void on_grace(struct ev_loop *loop UNUSED, ev_timer *w, int revents UNUSE
 		wait_for_end(s);
 		return;
 	}
-	log_warn("the program of LOCAL_%s that served %s (process %d) did not end within %d s of its client; killing "
+	log_warn("the program of %s that served %s (process %d) did not end within %d s of its client; killing "
 	         "it",
-	    protocols[s->protocol].title, log_clean(user, sizeof(user), s->user), (int)s->pid, 2 * KICK_GRACE);
+	    protocols[s->protocol].local_server, log_clean(user, sizeof(user), s->user), (int)s->pid, 2 * KICK_GRACE);
 	signal_server(s, SIGKILL);
 	wait_for_end(s); /* its keeper may have been stopped */
 }
@@ -306,7 +306,7 @@ static bool may_execute(const struct ticket *tk, const struct handoff *h, const 
 {
 	static uint32_t quiet_until;
 	const struct local_server server = local_server_of(set, tk->grant.protocol);
-	const char *title = protocols[tk->grant.protocol].title;
+	const char *setting = protocols[tk->grant.protocol].local_server;
 	struct local_server_command c;
 	char why[PROGRAM_WHY_MAX];
 
@@ -321,7 +321,7 @@ static bool may_execute(const struct ticket *tk, const struct handoff *h, const 
 	if (program_is_trusted(c.argv[0], why))
 		return true;
 	if (log_due(&quiet_until, PROGRAM_QUIET))
-		log_error("LOCAL_%s: the program is not executed: %s", title, why);
+		log_error("%s: the program is not executed: %s", setting, why);
 	return false;
 }
 
