@@ -248,10 +248,8 @@ static void remember_late(struct md_root *r, const char *folder, uint32_t uidval
 		usleep(LATE_US);
 	if (time(NULL) < due)
 		log_warn("%.120s: the UIDVALIDITY of folder %s, which is no more, could not be written to tmp/: "
-		         "another of "
-		         "that name may get it again, so that mail programs show the wrong messages; make room on the "
-		         "file "
-		         "system",
+		         "another of that name may get it again, so that mail programs show the wrong messages; make "
+		         "room on the file system",
 		    r->path, md_folder_text(folder));
 }
 
@@ -275,8 +273,7 @@ static enum md_err recall_uidv(struct md_root *r, const char *folder, uint32_t *
 	if (md_uidlist_above(*v) == 0)
 		e = md_fail(r, MD_LIMIT, 0,
 		    "no UIDVALIDITY is left for another folder of the name %s; use another name, or remove tmp/uidv.%s "
-		    "if "
-		    "no mail program remembers the last one",
+		    "if no mail program remembers the last one",
 		    md_folder_text(folder), md_folder_text(folder));
 	md_uidlist_fini(&l);
 	str_fini(&text);
