@@ -41,6 +41,18 @@ static enum imap_status search_all(struct imap_session *s, struct imap_search *s
 	return status;
 }
 
+/* The end of a command that had SEARCH and R. Returns STATUS. */
+static enum imap_status end_search(struct imap_session *s, struct imap_search *search, struct imap_return *r,
+    enum imap_status status)
+{
+	if (status == IMAP_NO)
+		imap_result_failed(s, r);
+	md_parsed_end(s->box);
+	imap_search_free(&search);
+	imap_return_fini(r);
+	return status;
+}
+
 enum imap_status imap_cmd_search(struct imap_session *s, struct imap_lex *args)
 {
 	enum imap_status status = IMAP_BAD;
@@ -49,12 +61,7 @@ enum imap_status imap_cmd_search(struct imap_session *s, struct imap_lex *args)
 
 	if (imap_return_read(s, args, &r) && (search = imap_search_read(s, args, &status)) != NULL)
 		status = search_all(s, search, &r);
-	if (status == IMAP_NO)
-		imap_result_failed(s, &r);
-	md_parsed_end(s->box);
-	imap_search_free(&search);
-	imap_return_fini(&r);
-	return status;
+	return end_search(s, search, &r, status);
 }
 
 /* --- SORT --- */
@@ -127,12 +134,7 @@ enum imap_status imap_cmd_sort(struct imap_session *s, struct imap_lex *args)
 		else if ((search = imap_search_read_charset(s, args, &status)) != NULL)
 			status = sort_all(s, search, &r, &program);
 	}
-	if (status == IMAP_NO)
-		imap_result_failed(s, &r);
-	md_parsed_end(s->box);
-	imap_search_free(&search);
-	imap_return_fini(&r);
-	return status;
+	return end_search(s, search, &r, status);
 }
 
 /* --- THREAD --- */
@@ -217,6 +219,7 @@ static bool take_algorithm(struct imap_lex *l, enum imap_thread_how *how)
 enum imap_status imap_cmd_thread(struct imap_session *s, struct imap_lex *args)
 {
 	enum imap_status status = IMAP_BAD;
+	struct imap_return none = { 0 };
 	struct imap_search *search;
 	enum imap_thread_how how;
 
@@ -227,7 +230,5 @@ enum imap_status imap_cmd_thread(struct imap_session *s, struct imap_lex *args)
 	search = imap_search_read_charset(s, args, &status);
 	if (search != NULL)
 		status = thread_all(s, search, how);
-	md_parsed_end(s->box);
-	imap_search_free(&search);
-	return status;
+	return end_search(s, search, &none, status);
 }
