@@ -1,7 +1,7 @@
 # tests/: unit tests run by `make check`; the black-box tests are run by scripts/check.
 # A unit test is one program: add it to UNIT_TESTS and give it its SOURCES and LDADD.
 EXTRA_DIST += tests/README tests/budget.tsv tests/unit/unit.h tests/unit/fake_clock.h tests/unit/job_again.h tests/unit/msg_test.h \
-	tests/unit/clock_ahead.h tests/unit/clock_step.h tests/unit/compared.h tests/unit/listening.h tests/unit/open_mode.h tests/unit/logged.h
+	tests/unit/clock_ahead.h tests/unit/clock_step.h tests/unit/wall_ahead.h tests/unit/compared.h tests/unit/listening.h tests/unit/open_mode.h tests/unit/logged.h
 include tests/blackbox/local.mk
 include tests/chaos/local.mk
 UNIT_TESTS =

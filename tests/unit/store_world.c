@@ -23,6 +23,7 @@
 #include "maildir/md_track.h"
 #include "maildir/md_tree.h"
 #include "tests/unit/unit.h"
+#include "tests/unit/wall_ahead.h"
 
 enum {
 	LATE = 99 /* the message that is delivered at the end */,
@@ -35,21 +36,8 @@ enum {
 
 /* --- clocks --- */
 
-static int64_t ahead_s; /* our clock and the file system's are ahead of the kernel's: 3: all is settled */
-
-int __real_clock_gettime(clockid_t id, struct timespec *ts);
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
 int __real_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
 int __wrap_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
-
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
-{
-	int rc = __real_clock_gettime(id, ts);
-
-	if (id == CLOCK_REALTIME)
-		ts->tv_sec += ahead_s;
-	return rc;
-}
 
 int __wrap_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name)
 {

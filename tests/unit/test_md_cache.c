@@ -12,24 +12,12 @@
 #include "maildir/md_keyword.h"
 #include "maildir/md_recent.h"
 #include "tests/unit/open_mode.h"
+#include "tests/unit/wall_ahead.h"
 
 enum { MANY = 80 };
 
-static int64_t ahead_s; /* our clock and the file system's are ahead of the kernel's: 3: all is settled */
-
-int __real_clock_gettime(clockid_t id, struct timespec *ts);
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
 int __real_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
 int __wrap_md_tmp_create(struct md_root *r, int dirfd, mode_t mode, struct str *name);
-
-int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
-{
-	int rc = __real_clock_gettime(id, ts);
-
-	if (id == CLOCK_REALTIME)
-		ts->tv_sec += ahead_s;
-	return rc;
-}
 
 static int64_t server_behind_s; /* of the file system's clock behind ours */
 static bool no_modes;           /* the file system knows none */
