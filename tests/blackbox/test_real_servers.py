@@ -76,7 +76,7 @@ def node(request, server, authority):
     p = Pool(nodes=1, start=False, keep=request.config.getoption("--keep"))
     p.tls_ports = {group: free_port(p.addresses) for group in ("imapd-ssl", "pop3d-ssl")}
     pem = give(p, authority.pem("pool", "IP:127.0.0.1"), "pool.pem")
-    p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.cert, "ca.crt"), "PROXY_MASTER_USER": "waypost@proxy", "PROXY_MASTER_PASSWORD": "the proxy's"},
+    p.write_conf({"proxy": {"PROXY_TLS_CAFILE": give(p, authority.crt, "ca.crt"), "PROXY_MASTER_USER": "waypost@proxy", "PROXY_MASTER_PASSWORD": "the proxy's"},
                   "imapd": {"IMAP_CAPABILITY": CAPS + " AUTH=CRAM-MD5"},
                   **{group: {"SSLADDRESS": "${PROXY_HOSTNAME}", "SSLPORT": port, "TLS_CERTFILE": pem, f"{group[:4].upper()}_TLS_REQUIRED": 0}
                      for group, port in p.tls_ports.items()}})
@@ -178,7 +178,7 @@ def test_curl(server, node, authority, way):
     user = f"{way}@example.com"
 
     def curl(url):
-        r = subprocess.run(["curl", "--silent", "--show-error", "--max-time", "50", "--cacert", authority.cert, "--login-options", "AUTH=PLAIN", "-u", f"{user}:{PASSWORD}", url],
+        r = subprocess.run(["curl", "--silent", "--show-error", "--max-time", "50", "--cacert", authority.crt, "--login-options", "AUTH=PLAIN", "-u", f"{user}:{PASSWORD}", url],
                            capture_output=True, timeout=60 * SLOW, check=False)
         assert r.returncode == 0, (r.stderr, server.log()[-2000:])
         return r.stdout
