@@ -60,7 +60,7 @@ void imap_id_pair(struct login *l, const char *key, const char *value, size_t va
 
 	if (is_reserved(key)) {
 		if (believe)
-			take_forwarded(&l->forwarded, key, value);
+			take_forwarded(login_forwarded(l), key, value);
 		return;
 	}
 	if (strcasecmp(key, "name") == 0)

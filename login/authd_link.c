@@ -95,7 +95,7 @@ static bool send_request(struct authd_link *a, const struct login *l)
 	client_tls_words(&l->conn, q.tls_words);
 	if (q.tls_words[0] == '\0' && l->front_tls != NULL)
 		str_copy(q.tls_words, sizeof(q.tls_words), l->front_tls);
-	q.forwarded = l->forwarded;
+	q.forwarded = l->forwarded != NULL ? *l->forwarded : (struct forwarded){ .present = false };
 	if (l->mech == AUTH_MECH_EXTERNAL)
 		external_certs(l, &certs);
 	q.certs = certs.data;

@@ -99,7 +99,8 @@ static void end_session(struct login *l)
 
 static void weigh(struct login *l)
 {
-	stranger_limits_weigh(l->env->strangers, l, conn_memory(&l->conn) + l->in.cap + l->out.cap);
+	stranger_limits_weigh(l->env->strangers, l,
+	    conn_memory(&l->conn) + l->in.cap + l->out.cap + (l->forwarded != NULL ? sizeof(*l->forwarded) : 0));
 }
 
 /* L is one of the worker's logins from now on; another one may have to give way to it. */
@@ -152,6 +153,7 @@ static void login_free(struct login *l)
 	str_fini(&l->out);
 	mem_free(&l->data);
 	mem_free(&l->front_tls);
+	mem_free(&l->forwarded);
 	mem_free(&l);
 }
 
@@ -198,10 +200,15 @@ static void watch(struct login *l)
 	watch_for(l, (reads(l) || still ? EV_READ : 0) | (l->out.len != 0 ? EV_WRITE : 0));
 }
 
-/* Sends pending output. False: the client is gone, or does not read. */
+/* Sends pending output, of which nothing is kept: most clients read, and then are silent. False: the client is gone, or
+ * does not read. */
 static bool flush_out(struct login *l)
 {
-	return conn_flush(&l->conn, &l->out) != CONN_FAILED && l->out.len <= OUT_MAX;
+	if (conn_flush(&l->conn, &l->out) == CONN_FAILED || l->out.len > OUT_MAX)
+		return false;
+	if (l->out.len == 0)
+		str_fini(&l->out);
+	return true;
 }
 
 /* One line about a client that has not logged in. */
@@ -450,7 +457,7 @@ static void forget_plain_words(struct login *l)
 	if (l->dialect->fini != NULL)
 		l->dialect->fini(l);
 	mem_wipe(l->data, l->dialect->data_size);
-	memset(&l->forwarded, 0, sizeof(l->forwarded));
+	mem_free(&l->forwarded);
 	credentials_forget(l);
 	end_challenge(l);
 }
@@ -501,10 +508,18 @@ static bool is_plain(const struct login *l)
 	return !l->tls && conn_raw_fd(&l->conn) != -1;
 }
 
+struct forwarded *login_forwarded(struct login *l)
+{
+	if (l->forwarded == NULL)
+		l->forwarded = mem_alloc(sizeof(*l->forwarded));
+	return l->forwarded;
+}
+
 bool login_wants_tls(const struct login *l)
 {
 	return !l->tls && protocol_settings(l->set, l->dialect->protocol).tls_required &&
-	    l->forwarded.signature != FORWARDED_SIGNATURE_MADE && !settings_is_local(l->set, &l->client);
+	    (l->forwarded == NULL || l->forwarded->signature != FORWARDED_SIGNATURE_MADE) &&
+	    !settings_is_local(l->set, &l->client);
 }
 
 enum login_tls login_offers_tls(const struct login *l)

@@ -140,14 +140,17 @@ struct login {
 	enum auth_mech mech;
 	/* Wiped as soon as they are not needed; `password` may be another credential, see node/msg_auth.h. */
 	char *user, *password;
-	const char *method;         /* "LOGIN", "PLAIN", ...: for the log */
-	struct forwarded forwarded; /* from ID or XCLIENT; only the first one is used */
+	const char *method; /* "LOGIN", "PLAIN", ...: for the log */
+	struct forwarded
+	    *forwarded; /* from ID or XCLIENT; only the first one is used. NULL: login_forwarded() makes it */
 	/* From authd: */
 	struct auth_reply *reply;
 	struct backend *backend;
 	struct peer_login peer;
 };
 
+/* For dialects: l->forwarded, which is made if there is none: most clients tell of no other. */
+struct forwarded *login_forwarded(struct login *l);
 /* For dialects: a login would be refused now, whatever its credentials are, because the client does not use TLS. So it
  * is to be refused before the client has sent them, and not announced. A client that brings the signature of a node is
  * not asked: authd checks that. */

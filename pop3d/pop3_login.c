@@ -283,7 +283,7 @@ static enum login_event cmd_xclient(struct login *l, struct args *a)
 		if (eq == NULL)
 			continue;
 		*eq = '\0';
-		take_xclient(&l->forwarded, word, eq + 1);
+		take_xclient(login_forwarded(l), word, eq + 1);
 	}
 	pl->xclient_seen = true;
 	mem_free(&text);

@@ -36,6 +36,7 @@ void login_stub_fini(struct login *l)
 {
 	l->dialect->fini(l);
 	mem_free(&l->data);
+	mem_free(&l->forwarded);
 	mem_free(&l->user);
 	mem_free_secret(&l->password);
 	str_fini(&l->out);

@@ -348,13 +348,13 @@ static void test_imap_id(void)
 	login_stub_init(&l, &imap_login_dialect, set);
 	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
 	CU_ASSERT_STRING_EQUAL(str_cstr(&((struct imap_login *)l.data)->id), "\"name\" \"x\"");
-	CU_ASSERT(l.forwarded.present);
-	CU_ASSERT_EQUAL(l.forwarded.ttl, 3);
-	CU_ASSERT_EQUAL(l.forwarded.client.family, AF_INET);
+	CU_ASSERT(l.forwarded->present);
+	CU_ASSERT_EQUAL(l.forwarded->ttl, 3);
+	CU_ASSERT_EQUAL(l.forwarded->client.family, AF_INET);
 	/* The first one counts. */
 	in = "b ID (\"x-proxy-ttl\" \"200\")\r\n";
 	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
-	CU_ASSERT_EQUAL(l.forwarded.ttl, 3);
+	CU_ASSERT_EQUAL(l.forwarded->ttl, 3);
 	login_stub_fini(&l);
 	str_fini(&log);
 }
@@ -1673,9 +1673,9 @@ static void test_first_xclient(void)
 
 	login_stub_init(&l, &pop3_login_dialect, set);
 	login_stub_feed(&l, in, strlen(in), strlen(in), &log);
-	CU_ASSERT_STRING_EQUAL(net_addr_text(&l.forwarded.client, ip), "192.0.2.7");
-	CU_ASSERT_EQUAL(l.forwarded.ttl, 3);
-	CU_ASSERT_EQUAL(l.forwarded.signature, FORWARDED_SIGNATURE_NONE);
+	CU_ASSERT_STRING_EQUAL(net_addr_text(&l.forwarded->client, ip), "192.0.2.7");
+	CU_ASSERT_EQUAL(l.forwarded->ttl, 3);
+	CU_ASSERT_EQUAL(l.forwarded->signature, FORWARDED_SIGNATURE_NONE);
 	login_stub_fini(&l);
 	str_fini(&log);
 }
