@@ -6,7 +6,6 @@ import os
 import pwd
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 
@@ -21,7 +20,7 @@ MOUNTS = """mount --make-rprivate / &&
 mount -t overlay overlay -o "lowerdir=$1/usr:/usr" /usr &&
 { ! [ -d "$2/etc" ] || mount -t overlay overlay -o "lowerdir=$2/etc:/etc" /etc; } &&
 { ! [ -d "$2/run" ] || mount --bind "$2/run" /run; } &&
-cd "$2" && exec sh ./start"""
+cd "$2" && sh ./start; exit $?"""
 
 
 def md5(password):
@@ -71,8 +70,10 @@ class RealServer:
 
     def start(self):
         with open(os.path.join(self.folder, "output"), "ab") as out:
-            self.proc = subprocess.Popen(["unshare", "-m", "sh", "-c", MOUNTS, "sh", self.debian.root, self.folder],
-                                         stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
+            # Daemons leave their process group (couriertcpd), but not the namespace. It ends with its first process, a shell of
+            # root's (the kernel kills no child with its parent that has changed its user), and that with unshare.
+            command = ["unshare", "-m", "--pid", "--fork", "--kill-child", "sh", "-c", MOUNTS, "sh", self.debian.root, self.folder]
+            self.proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         wait_for(f"{type(self).__name__} answers", self.ready, pause=0.1)
 
     def ready(self):
@@ -103,13 +104,8 @@ class RealServer:
 
     def close(self):
         if self.proc is not None:
-            # Its own process group, which it is the first of.
-            for sig in signal.SIGTERM, signal.SIGKILL:
-                try:
-                    os.killpg(self.proc.pid, sig)
-                    self.proc.wait(10)
-                except (ProcessLookupError, subprocess.TimeoutExpired):
-                    pass
+            self.proc.kill()
+            self.proc.wait()
         self.debian.close()
 
 
