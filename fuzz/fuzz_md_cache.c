@@ -37,9 +37,11 @@ static void check(const struct md_box *box)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *file = mem_memdup(data, size);
+	static struct md_root root = { .fd = -1 };
 	struct md_box *box = mem_alloc(sizeof(*box)), *again = mem_alloc(sizeof(*again));
 	struct str s = STR_INIT;
 
+	box->root = again->root = &root;
 	box->fd = again->fd = -1;
 	if (size >= MD_CACHE_HEADER_BYTES)
 		md_cache_seal(file, size); /* or nothing would be reached */
